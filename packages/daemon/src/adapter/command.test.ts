@@ -1,0 +1,23 @@
+import { expect, test } from "vitest";
+import { type DaemonOptions, daemonCommand } from "./command.ts";
+
+function parse(...argv: string[]): DaemonOptions {
+  return daemonCommand("felix", "test", { healthPort: 9099 })
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .parse(argv, { from: "user" })
+    .opts<DaemonOptions>();
+}
+
+test("daemonCommand: lists are split, the port is a number, defaults hold", () => {
+  const o = parse("--node", "n1", "--nats", "nats://a:4222, nats://b:4222");
+  expect(o).toMatchObject({ node: "n1", nats: ["nats://a:4222", "nats://b:4222"], healthPort: 9099, runDir: "/var/run/calico" });
+});
+
+test.for([
+  { name: "not a URL", argv: ["--etcd", "10.0.0.1"], want: /is not a URL/ },
+  { name: "a port out of range", argv: ["--health-port", "70000"], want: /expected -1 to 65535/ },
+  { name: "an unknown level", argv: ["--log-level", "loud"], want: /Allowed choices/ },
+])("daemonCommand: refuses $name", ({ argv, want }) => {
+  expect(() => parse(...argv)).toThrow(want);
+});
