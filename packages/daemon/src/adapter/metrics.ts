@@ -1,3 +1,4 @@
+import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 /** One row of a daemon's metrics table. Units are in the name: `_seconds`, `_octets`, `_total`. */
@@ -22,11 +23,11 @@ export interface Metrics {
 /** A registry of its own, filled from the table. A name that is not in the table throws: it is a bug. */
 export function makeMetrics(table: readonly MetricSpec[]): Metrics {
   const registry = new Registry();
-  const rss = new Gauge({
+  const rss: Gauge = new Gauge({
     name: "process_resident_memory_bytes",
     help: "Resident memory of the process.",
     registers: [registry],
-    collect: () => rss.set(process.memoryUsage().rss),
+    collect: (): void => rss.set(process.memoryUsage().rss),
   });
   const counters = new Map<string, Counter>();
   const gauges = new Map<string, Gauge>();

@@ -25,6 +25,7 @@ export async function retry<T>(action: (attempt: number) => Promise<T>, options:
 
 /** Resolve after `ms`, or at once when the signal fires. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
