@@ -1,0 +1,87 @@
+/** What IPAM offers to others, and what it needs of the world besides the datastore. */
+import type { Result } from "@calico/model";
+import type { Use } from "./domain/pools.ts";
+
+/** Milliseconds since 1970. */
+export type Clock = { now(): number };
+
+export type AutoAssignRequest = {
+  readonly node: string;
+  readonly num4: number;
+  readonly num6: number;
+  readonly handle?: string;
+  readonly attrs?: Readonly<Record<string, string>>;
+  /** Pool CIDRs that were asked for; empty or absent: whatever the pools' selectors say. */
+  readonly pools4?: readonly string[];
+  readonly pools6?: readonly string[];
+  readonly use?: Use;
+  readonly namespaceLabels?: Readonly<Record<string, string>>;
+  /** 0 or absent: the configuration's limit, else 20. */
+  readonly maxBlocks?: number;
+  /** With this set, a handle never holds more addresses of a family; what it holds already is returned. */
+  readonly maxPerHandle?: number;
+};
+
+/** `address` carries the mask of the block it is from, as in `192.200.59.193/26`. */
+export type AssignedIp = { readonly address: string };
+
+/** Fewer addresses than asked for is no error of the call: `messages` says which limit stood in the way. */
+export type FamilyAssignment = { readonly requested: number; readonly ips: readonly AssignedIp[]; readonly messages: readonly string[] };
+export type AutoAssignment = { readonly v4: FamilyAssignment; readonly v6: FamilyAssignment };
+
+export type AssignIpRequest = {
+  readonly node: string;
+  readonly ip: string;
+  readonly handle?: string;
+  readonly attrs?: Readonly<Record<string, string>>;
+  readonly use?: Use;
+};
+
+export type ReleaseIpRequest = { readonly ip: string; readonly handle?: string; readonly sequence?: bigint };
+export type ReleaseOutcome = { readonly released: readonly string[]; readonly notAllocated: readonly string[] };
+
+export type IpamError = {
+  readonly kind:
+    | "invalid" // the request cannot be meant
+    | "noPool" // no pool fits
+    | "taken" // the address is somebody's, or cooling down
+    | "affinity" // strict affinity forbids it
+    | "notFound" // no such handle or address
+    | "badHandle" // the address is another handle's by now
+    | "badSequence" // the address was given again since
+    | "limit" // a handle holds as many as it may
+    | "conflict" // others kept writing; try again
+    | "corrupt"; // a record in the datastore does not parse
+  readonly message: string;
+};
+
+export type Owner = {
+  readonly handle: string | undefined;
+  readonly attrs: Readonly<Record<string, string>>;
+  readonly alternate: Readonly<Record<string, string>>;
+  readonly sequence: bigint | undefined;
+};
+
+export type BlockUtilization = { readonly cidr: string; readonly affinity: string | undefined; readonly capacity: number; readonly free: number; readonly reserved: number };
+/** `pool` is undefined for blocks that lie in no pool. */
+export type PoolUtilization = { readonly pool: string | undefined; readonly cidr: string | undefined; readonly capacity: number; readonly free: number; readonly reserved: number; readonly blocks: readonly BlockUtilization[] };
+
+export type TunnelKind = "ipip" | "vxlan" | "vxlanV6";
+export type TunnelOutcome = { readonly kind: TunnelKind; readonly address: string | undefined; readonly changed: boolean };
+
+/** Address management over the datastore. Faults of the datastore throw; everything a caller can act on is a value. */
+export interface Ipam {
+  autoAssign(request: AutoAssignRequest): Promise<Result<AutoAssignment, IpamError>>;
+  assignIp(request: AssignIpRequest): Promise<Result<AssignedIp, IpamError>>;
+  releaseIps(requests: readonly ReleaseIpRequest[]): Promise<Result<ReleaseOutcome, IpamError>>;
+  /** All addresses of a handle; `notFound` if there is no such handle. */
+  releaseByHandle(handle: string): Promise<Result<readonly string[], IpamError>>;
+  ipsByHandle(handle: string): Promise<Result<readonly string[], IpamError>>;
+  /** Who holds an address. */
+  ownerOf(ip: string): Promise<Result<Owner, IpamError>>;
+  utilization(): Promise<readonly PoolUtilization[]>;
+  /** Give back a host's claims; blocks in use stay, without an affinity. */
+  releaseHostAffinities(node: string, o?: { readonly mustBeEmpty?: boolean }): Promise<Result<readonly string[], IpamError>>;
+  /** Give or take the node's tunnel addresses as the pools ask for, and write them into the Node. */
+  ensureTunnelAddresses(node: string): Promise<Result<readonly TunnelOutcome[], IpamError>>;
+}
