@@ -1,0 +1,1 @@
+export { fakeApi, type FakeApi } from "./fake-api.ts";
