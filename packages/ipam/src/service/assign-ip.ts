@@ -1,0 +1,61 @@
+/** Assignment of one given address. Source: calico libcalico-go/lib/ipam/ipam.go (AssignIP). */
+import { cidrOf, formatIp, ordinalOf, parseIp } from "@calico/model";
+import type { Cidr, Ip } from "@calico/model";
+import { claimantText } from "../domain/affinity.ts";
+import type { Claimant } from "../domain/affinity.ts";
+import { poolOfIp } from "../domain/pools.ts";
+import type { Pool } from "../domain/pools.ts";
+import type { AssignedIp, AssignIpRequest } from "../ports.ts";
+import { claimBlock } from "./claim.ts";
+import type { Facts } from "./facts.ts";
+import { IpamFault } from "./fault.ts";
+import { giveOne } from "./give.ts";
+import type { GivePorts } from "./give.ts";
+
+/** The address with its full length as mask. Reservations do not stand against an address that is asked for. */
+export async function assignIp(ports: GivePorts, o: { readonly request: AssignIpRequest; readonly facts: Facts }): Promise<AssignedIp> {
+  const { request, facts } = o;
+  const ip = addressOf(request.ip);
+  const pool = usablePool(facts.pools, ip, request);
+  const cidr = cidrOf(ip, pool.blockLen);
+  const claimant: Claimant = request.use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
+  const affinity = facts.config.strictAffinity ? claimantText(claimant) : undefined;
+  const give = () =>
+    giveOne(ports, {
+      cidr,
+      ordinal: ordinalOf(cidr, ip),
+      owner: { handleId: request.handle, attrs: request.attrs ?? {} },
+      cooldownSec: facts.config.cooldownSec,
+      affinity,
+    });
+  let outcome = await give();
+  if (outcome === "missing") outcome = await claimThen(ports, { cidr, claimant, give });
+  if (outcome === "given") return { address: `${formatIp(ip)}/${ip.family === 4 ? 32 : 128}` };
+  if (outcome === "taken") throw new IpamFault("taken", `Address already assigned in block: ${request.ip}`);
+  if (outcome === "foreign") throw new IpamFault("affinity", `Block host affinity does not match: ${request.ip} is in another host's block and affinity is strict`);
+  throw new IpamFault("conflict", `Cannot assign ${request.ip}: its block was removed again at once; try again`);
+}
+
+type Outcome = Awaited<ReturnType<typeof giveOne>>;
+
+async function claimThen(ports: GivePorts, o: { cidr: Cidr; claimant: Claimant; give: () => Promise<Outcome> }): Promise<Outcome> {
+  await claimBlock(ports, o.cidr, o.claimant);
+  return await o.give();
+}
+
+export function addressOf(text: string): Ip {
+  const ip = parseIp(text);
+  if (!ip.ok) throw new IpamFault("invalid", ip.error);
+  return ip.value;
+}
+
+function usablePool(pools: readonly Pool[], ip: Ip, request: AssignIpRequest): Pool {
+  const use = request.use ?? "Workload";
+  const pool = poolOfIp(
+    pools.filter((p) => !p.disabled),
+    ip,
+  );
+  if (pool === undefined) throw new IpamFault("noPool", `The provided IP address is not in a configured pool: ${request.ip}`);
+  if (!pool.uses.includes(use)) throw new IpamFault("noPool", `The pool ${pool.name} of ${request.ip} is not for use ${use}, only ${pool.uses.join(", ")}`);
+  return pool;
+}

@@ -1,0 +1,111 @@
+/**
+ * Claiming and giving back blocks, in two phases, so that a crash between any two writes leaves a state which the next
+ * one through completes: affinity pending → block → affinity confirmed; affinity pendingDeletion → block → no affinity.
+ *
+ * Source: calico libcalico-go/lib/ipam/ipam_block_reader_writer.go.
+ */
+import { affinityKey, blockKey, formatCidr } from "@calico/model";
+import type { Cidr } from "@calico/model";
+import { claimantText, parseAffinity, renderAffinity } from "../domain/affinity.ts";
+import type { Claimant } from "../domain/affinity.ts";
+import { renderBlock } from "../domain/block-json.ts";
+import { bumped, isEmpty, newBlock } from "../domain/block.ts";
+import { collect } from "../domain/release.ts";
+import type { Clock } from "../ports.ts";
+import { untilWritten } from "./fault.ts";
+import type { Records } from "./records.ts";
+
+export type ClaimPorts = { readonly records: Records; readonly clock: Clock };
+
+function keyOfClaim(cidr: Cidr, claimant: Claimant): string {
+  return affinityKey(claimant.name, cidr, claimant.type);
+}
+
+/** Make the block the claimant's. "taken" if it is somebody else's, or nobody's but in use. */
+export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"claimed" | "taken"> {
+  return await untilWritten(`the claim of ${formatCidr(cidr)}`, async () => {
+    const pending = await markPending(ports, cidr, claimant);
+    const ours = await ensureBlock(ports, cidr, claimant);
+    if (ours === "conflict") return "conflict";
+    if (ours === "taken") {
+      await ports.records.commit([{ key: keyOfClaim(cidr, claimant), value: undefined, revision: pending }]);
+      return "taken";
+    }
+    return (await confirm(ports, cidr, claimant)) ? "claimed" : "conflict";
+  });
+}
+
+/**
+ * Phase one. A confirmed affinity is written too, so that a release under way must notice.
+ * The answer is the revision written, for taking it back.
+ */
+async function markPending({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<number> {
+  const key = keyOfClaim(cidr, claimant);
+  return await untilWritten(`the affinity ${key}`, async () => {
+    const { revision } = await records.text(key);
+    const outcome = await records.commit([{ key, value: renderAffinity("pending"), revision }]);
+    return outcome.written ? outcome.revision : "conflict";
+  });
+}
+
+/** The block with the claimant's affinity: made, or touched if it is there, which makes a concurrent release fail its compare. */
+async function ensureBlock({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"ours" | "taken" | "conflict"> {
+  const { value: block, revision } = await records.block(cidr, { fresh: true });
+  const affinity = claimantText(claimant);
+  if (block !== undefined && block.affinity !== affinity) return "taken";
+  const next = block === undefined ? newBlock(cidr, { affinity, nowMs: clock.now() }) : bumped(block);
+  const outcome = await records.commit([{ key: blockKey(cidr), value: renderBlock(next), revision }]);
+  return outcome.written ? "ours" : "conflict";
+}
+
+async function confirm({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<boolean> {
+  const key = keyOfClaim(cidr, claimant);
+  const { value, revision } = await records.text(key);
+  if (value === undefined) return false;
+  const state = parseAffinity(value);
+  if (state === "confirmed") return true;
+  if (state === "pendingDeletion") return false;
+  const outcome = await records.commit([{ key, value: renderAffinity("confirmed"), revision }]);
+  return outcome.written || (await confirmedByOther(records, key));
+}
+
+async function confirmedByOther(records: Records, key: string): Promise<boolean> {
+  const { value } = await records.text(key);
+  return value !== undefined && parseAffinity(value) === "confirmed";
+}
+
+/** Remove an affinity whose block turned out to be another's. */
+export async function dropAffinity({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<void> {
+  const key = keyOfClaim(cidr, claimant);
+  const { value, revision } = await records.text(key);
+  if (value !== undefined) await records.commit([{ key, value: undefined, revision }]);
+}
+
+/**
+ * Give a block back: deleted when empty, else left to its owners without an affinity.
+ * "claimedAgain": the claimant took it anew meanwhile, which stands.
+ */
+export async function releaseBlock(
+  ports: ClaimPorts,
+  o: { readonly cidr: Cidr; readonly claimant: Claimant; readonly mustBeEmpty: boolean; readonly cooldownSec: number },
+): Promise<"released" | "notEmpty" | "claimedAgain"> {
+  const { records, clock } = ports;
+  const key = keyOfClaim(o.cidr, o.claimant);
+  return await untilWritten(`the release of ${formatCidr(o.cidr)}`, async () => {
+    const stored = await records.block(o.cidr, { fresh: true });
+    const block = stored.value && collect(stored.value, { nowMs: clock.now(), cooldownSec: o.cooldownSec });
+    const ours = block !== undefined && block.affinity === claimantText(o.claimant);
+    if (ours && o.mustBeEmpty && !isEmpty(block)) return "notEmpty";
+    const marked = await records.text(key);
+    if (marked.value === undefined && !ours) return "released";
+    const mark = await records.commit([{ key, value: renderAffinity("pendingDeletion"), revision: marked.revision }]);
+    if (!mark.written) return "conflict";
+    if (ours) {
+      const value = isEmpty(block) ? undefined : renderBlock({ ...bumped(block), affinity: undefined, affinityClaimTime: undefined });
+      const change = await records.commit([{ key: blockKey(o.cidr), value, revision: stored.revision }]);
+      if (!change.written) return "conflict";
+    }
+    const removed = await records.commit([{ key, value: undefined, revision: mark.revision }]);
+    return removed.written ? "released" : "claimedAgain";
+  });
+}

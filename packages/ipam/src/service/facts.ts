@@ -1,0 +1,48 @@
+/** What an assignment is decided on besides the blocks: pools, reservations, configuration, the node's labels. */
+import type { Store } from "@calico/datastore";
+import { ipamConfigKey, keyOf, prefixOf } from "@calico/model";
+import type { Cidr } from "@calico/model";
+import { parseConfig } from "../domain/config.ts";
+import type { IpamConfig } from "../domain/config.ts";
+import { parsePool } from "../domain/pools.ts";
+import type { Labels, Pool } from "../domain/pools.ts";
+import { reservedCidrs } from "../domain/reservations.ts";
+import { IpamFault } from "./fault.ts";
+
+export type Facts = { readonly pools: readonly Pool[]; readonly reserved: readonly Cidr[]; readonly config: IpamConfig };
+
+/** The prefixes and keys that are read for each assignment; worth mirroring in a process that lives on. */
+export function factPrefixes(node: string): readonly string[] {
+  return [prefixOf("IPPool"), prefixOf("IPReservation"), ipamConfigKey, keyOf({ kind: "Node", name: node }), `/calico/ipam/v2/host/${node}/`];
+}
+
+export async function readFacts(store: Pick<Store, "get" | "list">): Promise<Facts> {
+  const [pools, reservations, config] = await Promise.all([store.list(prefixOf("IPPool")), store.list(prefixOf("IPReservation")), store.get(ipamConfigKey)]);
+  const parsed = parseConfig(config?.value);
+  if (!parsed.ok) throw new IpamFault("corrupt", `${parsed.error}; correct ${ipamConfigKey}`);
+  return {
+    pools: pools.items.flatMap(({ value }) => {
+      const pool = parsePool(parseJson(value));
+      return pool.ok ? [pool.value] : [];
+    }),
+    reserved: reservations.items.flatMap(({ value }) => reservedCidrs(parseJson(value))),
+    config: parsed.value,
+  };
+}
+
+/** Labels of a node; none while it is not known. */
+export async function readNodeLabels(store: Pick<Store, "get">, node: string): Promise<Labels> {
+  const kv = await store.get(keyOf({ kind: "Node", name: node }));
+  const json = kv === undefined ? undefined : parseJson(kv.value);
+  const labels = (json as { metadata?: { labels?: unknown } } | undefined)?.metadata?.labels;
+  return typeof labels === "object" && labels !== null ? (labels as Labels) : {};
+}
+
+/** JSON at the door; what is not JSON is undefined and then fails its schema. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
