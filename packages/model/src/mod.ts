@@ -101,3 +101,21 @@ export type {
 
 export type { Applied, CniEvent, Heartbeat, Status } from "./events.ts";
 export { appliedSchema, cniEventSchema, heartbeatSchema, statusSchema } from "./events.ts";
+
+export type { ActiveEntity, ActivePolicy, ActiveProfile, ActiveRule } from "./policy/active.ts";
+export { activePolicy, activeProfile, activeRule } from "./policy/active.ts";
+export type { PolicySelectors } from "./policy/rule-selectors.ts";
+export {
+  NAMESPACE_LABEL,
+  NAMESPACE_PREFIX,
+  ORCHESTRATOR_LABEL,
+  policySelector,
+  ruleSelector,
+  SERVICE_ACCOUNT_LABEL,
+  SERVICE_ACCOUNT_PREFIX,
+} from "./policy/rule-selectors.ts";
+
+export { parsePeerIp } from "./validate/bgp.ts";
+export { checkMetadata } from "./validate/metadata.ts";
+export { unknownFields } from "./validate/unknown-fields.ts";
+export { validateResource } from "./validate/validate.ts";

@@ -1,5 +1,6 @@
 /** JSON to a typed object, with defaults; or the fields that are wrong, each with its path, value and reason. */
 import { err, ok } from "../result.ts";
+import { checkSpec } from "../validate/spec.ts";
 import { SCHEMAS } from "./schemas.ts";
 import type { z } from "zod";
 import type { Kind } from "../kinds.ts";
@@ -13,7 +14,9 @@ export function parseResource<K extends Kind>(kind: K, json: unknown): Result<Re
   const input = kind === "IPAMBlock" ? json : withoutNulls(json === "" ? {} : json);
   const parsed = schema.safeParse(input, { reportInput: true });
   if (!parsed.success) return err(parsed.error.issues.flatMap((issue) => fieldErrors(issue, input)));
-  return ok(parsed.data as Resource<K>);
+  const object = parsed.data as Resource<K>;
+  const errors = checkSpec(kind, object);
+  return errors.length > 0 ? err(errors) : ok(object);
 }
 
 function withoutNulls(value: unknown): unknown {

@@ -29,6 +29,9 @@ const WORD_OPERATORS: readonly { readonly word: RegExp; readonly op: ComparisonO
   { word: /in(?![A-Za-z0-9_./-])/y, op: "in" },
 ];
 
+/** What is missing where one character of a two-character operator stands alone, or where an operand's operator should. */
+const HALF_OPERATORS: Readonly<Record<string, string>> = { "=": "expected ==", "&": "expected &&", "|": "expected ||" };
+
 type Parsed<T> = Result<T, SelectorError>;
 
 /** The tree of a selector text. Empty text is `all()`. */
@@ -55,9 +58,8 @@ class Parser {
   }
 
   #trailing(): Parsed<never> {
-    const next = this.#text[this.#at];
-    if (next === "&") return this.#fail("expected &&");
-    if (next === "|") return this.#fail("expected ||");
+    const symbol = HALF_OPERATORS[this.#text[this.#at] ?? ""];
+    if (symbol !== undefined) return this.#fail(symbol);
     return this.#fail(`unexpected content at end of selector ${JSON.stringify(this.#text.slice(this.#at, this.#at + 20))}`);
   }
 
@@ -102,7 +104,7 @@ class Parser {
     this.#depth--;
     if (!node.ok) return node;
     if (this.#take(")")) return node;
-    return "&|".includes(this.#text[this.#at] ?? " ") ? this.#trailing() : this.#fail("expected )");
+    return this.#fail(HALF_OPERATORS[this.#text[this.#at] ?? ""] ?? "expected )");
   }
 
   #has(): Parsed<SelectorNode> {
@@ -122,7 +124,8 @@ class Parser {
   #binary(label: string): Parsed<SelectorNode> {
     if (this.#take("==")) return this.#comparison(label, "eq");
     if (this.#take("!=")) return this.#comparison(label, "ne");
-    if (this.#text[this.#at] === "=") return this.#fail("expected ==");
+    const symbol = HALF_OPERATORS[this.#text[this.#at] ?? ""];
+    if (symbol !== undefined) return this.#fail(symbol);
     for (const { word, op } of WORD_OPERATORS) {
       if (this.#match(word) === undefined) continue;
       this.#blanks();
