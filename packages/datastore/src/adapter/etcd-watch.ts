@@ -1,0 +1,126 @@
+import { Buffer } from "node:buffer";
+import type { IWatchResponse } from "etcd3";
+import type { WatchEvent } from "../ports.ts";
+import type { EtcdClient } from "./etcd-client.ts";
+import { decodeKeyValue, rangeEnd } from "./etcd-kv.ts";
+import { faultOf } from "./etcd-faults.ts";
+import { pause } from "./pause.ts";
+import { makeQueue, type Queue } from "./queue.ts";
+
+export interface WatchLog {
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+const REOPEN_MS = 200;
+
+/**
+ * A watch that opens a new gRPC stream at the revision after the last yielded one whenever the old one breaks.
+ *
+ * Built on etcd's raw Watch call: etcd3's own watcher loses events when a connection breaks during its replay.
+ */
+export async function* watchEtcd(
+  client: EtcdClient,
+  prefix: string,
+  options: { readonly fromRevision: number; readonly signal: AbortSignal; readonly log?: WatchLog | undefined },
+): AsyncGenerator<WatchEvent> {
+  const { signal, log } = options;
+  let next = options.fromRevision;
+  while (!signal.aborted) {
+    const left = new AbortController(); // also when the caller leaves its loop: an open stream would keep the process alive
+    try {
+      for await (const batch of await openStream(client, { prefix, next, signal: AbortSignal.any([signal, left.signal]) })) {
+        if (batch.kind === "broken") {
+          log?.warn("watch broke, resuming", { prefix, revision: next, error: batch.reason });
+          break;
+        }
+        next = batch.next;
+        yield* batch.events;
+        if (batch.events.at(-1)?.kind === "compacted") return;
+      }
+    } finally {
+      left.abort();
+    }
+    await pause(REOPEN_MS, signal);
+  }
+}
+
+/** Whole revisions only: `next` is where to resume once all `events` are yielded. */
+type Batch =
+  | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly next: number }
+  | { readonly kind: "broken"; readonly reason: string };
+
+async function openStream(client: EtcdClient, o: { prefix: string; next: number; signal: AbortSignal }): Promise<AsyncIterable<Batch>> {
+  const queue = makeQueue<Batch>();
+  const etcd = await client.raw();
+  let stream: Awaited<ReturnType<typeof etcd.watchClient.watch>>;
+  try {
+    stream = await etcd.watchClient.watch();
+  } catch (error) {
+    if (faultOf(error) === "refused") throw error;
+    queue.push({ kind: "broken", reason: String(error) });
+    return queue;
+  }
+  const stop = () => {
+    queue.end();
+    stream.end(); // before cancel: etcd3 takes an error on a writable stream for a dead host
+    stream.cancel();
+  };
+  o.signal.addEventListener("abort", stop, { once: true });
+  const broken = (reason: string) => {
+    o.signal.removeEventListener("abort", stop);
+    queue.push({ kind: "broken", reason });
+    queue.end();
+  };
+  stream.on("error", (error) => broken(error.message));
+  stream.on("end", () => broken("stream ended"));
+  stream.on("data", makeReader(queue, o, stop));
+  stream.write({
+    create_request: {
+      key: Buffer.from(o.prefix),
+      range_end: rangeEnd(o.prefix),
+      start_revision: o.next,
+      fragment: true,
+      progress_notify: true,
+    },
+  });
+  if (o.signal.aborted) stop();
+  return queue;
+}
+
+function makeReader(queue: Queue<Batch>, o: { prefix: string; next: number }, stop: () => void): (response: IWatchResponse) => void {
+  let { next } = o;
+  let fragments: WatchEvent[] = [];
+  const compacted = (revision: number) => {
+    queue.push({ kind: "events", events: [{ kind: "compacted", revision }], next });
+    stop();
+  };
+  return (response) => {
+    const revision = Number(response.header.revision);
+    if (Number(response.compact_revision) > 0) return compacted(Number(response.compact_revision));
+    // A store that is behind where we already were has lost history (restored or wiped): its next revisions are not ours.
+    if (response.created && revision < next - 1) return compacted(revision);
+    if (response.canceled) return queue.fail(new Error(`Cannot watch ${o.prefix}: etcd cancelled it: ${response.cancel_reason}`));
+    if (response.created) return;
+    for (const event of response.events) fragments.push(decodeEvent(event));
+    if (response.fragment) return;
+    const events = fragments;
+    fragments = [];
+    if (events.length === 0) events.push({ kind: "progress", revision });
+    next = Math.max(next, lastRevision(events) + 1);
+    queue.push({ kind: "events", events, next });
+  };
+}
+
+function lastRevision(events: readonly WatchEvent[]): number {
+  const last = events.at(-1);
+  if (last === undefined) return 0;
+  return last.kind === "put" || last.kind === "delete" ? last.modRevision : last.revision;
+}
+
+function decodeEvent({ type, kv }: IWatchResponse["events"][number]): WatchEvent {
+  // The loader gives enum names, whatever the type says.
+  if (String(type) === "DELETE" || Number(type) === 1) {
+    return { kind: "delete", key: kv.key.toString(), modRevision: Number(kv.mod_revision) };
+  }
+  return { kind: "put", ...decodeKeyValue(kv) };
+}

@@ -1,0 +1,35 @@
+import type { Store } from "../ports.ts";
+import { type EtcdTls, makeEtcdClient } from "./etcd-client.ts";
+import { electEtcd } from "./etcd-election.ts";
+import { makeEtcdKv } from "./etcd-kv.ts";
+import { watchEtcd, type WatchLog } from "./etcd-watch.ts";
+
+export interface EtcdOptions {
+  /** `http://HOST:PORT` or `https://HOST:PORT` each. */
+  readonly endpoints: readonly string[];
+  readonly tls?: EtcdTls;
+  readonly auth?: { readonly username: string; readonly password: string };
+  readonly log?: WatchLog;
+  /** How long one operation may take, reconnecting included, before it throws StoreUnavailable. */
+  readonly timeoutMs?: number;
+}
+
+/** A store on etcd. Returns at once; the first operation connects. */
+export function openEtcd(options: EtcdOptions): Store {
+  const { endpoints, timeoutMs = 5000, log, tls, auth } = options;
+  if (endpoints.length === 0) throw new Error("Cannot open etcd: no endpoint was given; expected for example http://10.0.0.1:2379");
+  const client = makeEtcdClient({ endpoints, timeoutMs, ...(tls && { tls }), ...(auth && { auth }) });
+  const closing = new AbortController();
+  const close = async () => {
+    closing.abort(new Error("the store was closed"));
+    await client.close();
+  };
+  return {
+    ...makeEtcdKv(client),
+    // An uncancelled watch would keep the process alive after close().
+    watch: (prefix, o) => watchEtcd(client, prefix, { ...o, signal: AbortSignal.any([o.signal, closing.signal]), log }),
+    elect: (name, id, signal) => electEtcd(client, { name, id, signal: AbortSignal.any([signal, closing.signal]), log }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

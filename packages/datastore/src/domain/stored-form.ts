@@ -1,0 +1,97 @@
+/**
+ * An object as it is in the store, and as it is in memory.
+ *
+ * Stored: the whole object without `metadata.resourceVersion`; policies carry their name in an annotation and their tier
+ * in a label. In memory: resourceVersion is the decimal etcd revision, and the annotation is gone. Source: facts §2.1.4, §2.1.7, §1.6.3.
+ */
+import {
+  type FieldError,
+  DEFAULT_TIER,
+  err,
+  keyOf,
+  type ObjectKind,
+  ok,
+  parseResource,
+  type Resource,
+  type Result,
+  TIER_LABEL,
+} from "@calico/model";
+
+export const NAME_ANNOTATION = "projectcalico.org/metadata";
+
+/** Kinds with a tier; their names on disk follow the annotation. */
+export const TIERED_KINDS = ["NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"] as const;
+
+type Json = Readonly<Record<string, unknown>>;
+type Meta = { readonly name: string; readonly namespace?: string } & Json;
+
+export function isTiered(kind: string): boolean {
+  return (TIERED_KINDS as readonly string[]).includes(kind);
+}
+
+export function tierOf(object: { readonly spec?: unknown }): string {
+  const tier = (object.spec as Json | undefined)?.["tier"];
+  return typeof tier === "string" && tier !== "" ? tier : DEFAULT_TIER;
+}
+
+/** The JSON text to store. */
+export function printStored(object: { readonly kind: ObjectKind; readonly metadata: object; readonly spec?: unknown }): string {
+  const { resourceVersion: _, selfLink: __, managedFields: ___, ...metadata } = object.metadata as Meta;
+  const tiered = isTiered(object.kind) ? tierMetadata(metadata as Meta, tierOf(object)) : metadata;
+  return JSON.stringify({ ...object, metadata: tiered });
+}
+
+function tierMetadata(metadata: Meta, tier: string): Meta {
+  const labels = { ...(metadata["labels"] as Json | undefined), [TIER_LABEL]: tier };
+  const annotations = { ...(metadata["annotations"] as Json | undefined), [NAME_ANNOTATION]: JSON.stringify({ name: metadata.name }) };
+  return { ...metadata, labels, annotations };
+}
+
+/** What is stored at the key of `kind`, as an object. The error is a reason. */
+export function parseStored<K extends ObjectKind>(
+  kind: K,
+  value: string,
+  revision: number,
+): Result<Resource<K>, string | readonly FieldError[]> {
+  const json = parseJson(value);
+  if (!json.ok) return json;
+  const metadata = json.value["metadata"];
+  if (typeof metadata !== "object" || metadata === null) return err("it has no metadata");
+  const named = isTiered(kind) ? restorePolicy(metadata as Meta, tierOf(json.value)) : (metadata as Meta);
+  return parseResource(kind, { ...json.value, metadata: { ...named, resourceVersion: String(revision) } });
+}
+
+function parseJson(value: string): Result<Json, string> {
+  try {
+    const json: unknown = JSON.parse(value);
+    return typeof json === "object" && json !== null && !Array.isArray(json) ? ok(json as Json) : err("it is not a JSON object");
+  } catch (error) {
+    return err(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Without the annotation, a name of the default tier may carry the prefix that Calico wrote up to 3.31. */
+function restorePolicy(metadata: Meta, tier: string): Meta {
+  const { [NAME_ANNOTATION]: recorded, ...annotations } = (metadata["annotations"] ?? {}) as Readonly<Record<string, string>>;
+  const labels = { [TIER_LABEL]: tier, ...(metadata["labels"] as Json | undefined) };
+  const { annotations: _, ...rest } = metadata;
+  const legacy = tier === DEFAULT_TIER && metadata.name.startsWith("default.") ? metadata.name.slice("default.".length) : metadata.name;
+  const name = (recorded === undefined ? undefined : nameIn(recorded)) ?? (recorded === undefined ? legacy : metadata.name);
+  return { ...rest, name, labels, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) };
+}
+
+function nameIn(annotation: string): string | undefined {
+  const parsed = parseJson(annotation);
+  const name = parsed.ok ? parsed.value["name"] : undefined;
+  return typeof name === "string" && name !== "" ? name : undefined;
+}
+
+/** The key of an object by its reference; undefined if a namespaced kind has no namespace. */
+export function storeKey(
+  ref: { readonly kind: ObjectKind; readonly namespace?: string | undefined; readonly name: string },
+  namespaced: boolean,
+): string | undefined {
+  if (!namespaced) return keyOf({ kind: ref.kind, name: ref.name });
+  if (ref.namespace === undefined || ref.namespace === "") return undefined;
+  return keyOf({ kind: ref.kind, namespace: ref.namespace, name: ref.name });
+}

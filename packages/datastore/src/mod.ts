@@ -1,0 +1,19 @@
+/** The datastore: etcd behind a small port, and typed objects with Calico's rules over it. */
+export {
+  type Compare,
+  type KeyValue,
+  type Leadership,
+  type Store,
+  type StoreConflict,
+  StoreUnavailable,
+  type TxnOp,
+  type TxnResult,
+  type WatchEvent,
+} from "./ports.ts";
+export { type EtcdOptions, openEtcd } from "./adapter/etcd.ts";
+export { type EtcdTls } from "./adapter/etcd-client.ts";
+export { ELECTION_PREFIX } from "./adapter/etcd-election.ts";
+export { type DatastoreError, formatId, type Identifier } from "./domain/errors.ts";
+export { type InitOptions } from "./service/ensure-initialized.ts";
+export { type ResourceInput, type ResourceRef } from "./domain/resource-input.ts";
+export { type ResourceClient, resourceClient, type ResourceList } from "./service/resource-client.ts";

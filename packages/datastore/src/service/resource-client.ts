@@ -1,0 +1,229 @@
+import {
+  API_VERSION,
+  err,
+  kindInfo,
+  type ObjectKind,
+  ok,
+  parseKey,
+  parseResource,
+  prefixOf,
+  type Resource,
+  type Result,
+} from "@calico/model";
+import { DEFAULT_ALLOW_PROFILE, DEFAULT_TIERS, defaultTier } from "../domain/built-in.ts";
+import { type DatastoreError, datastoreErrors, type Identifier } from "../domain/errors.ts";
+import { isTiered, parseStored, printStored, storeKey, TIERED_KINDS, tierOf } from "../domain/stored-form.ts";
+import type { ResourceInput, ResourceRef } from "../domain/resource-input.ts";
+import { writeFaults } from "../domain/write-rules.ts";
+import type { KeyValue, Store } from "../ports.ts";
+import { ensureInitialized, type InitOptions } from "./ensure-initialized.ts";
+
+export interface ResourceList<K extends ObjectKind> {
+  readonly items: Resource<K>[];
+  /** The store's revision that the list shows, decimal: watch from the next one. */
+  readonly resourceVersion: string;
+  /** What is stored at keys of this kind and cannot be read as it. */
+  readonly unparsable: readonly DatastoreError[];
+}
+
+type Outcome<K extends ObjectKind> = Promise<Result<Resource<K>, DatastoreError>>;
+
+/** Typed objects over the store, with the rules of Calico's v3 client. Faults of the store are thrown, all else is a result. */
+export interface ResourceClient {
+  get<K extends ObjectKind>(ref: ResourceRef<K>): Outcome<K>;
+  list<K extends ObjectKind>(kind: K, namespace?: string): Promise<ResourceList<K>>;
+  /** Refuses an object that exists. Fills in uid and creationTimestamp. */
+  create<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
+  /** Refuses an object that changed since `metadata.resourceVersion`. */
+  update<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
+  /** Create, or update whatever is there; checks resourceVersion only if given. Writes nothing if nothing would change. */
+  apply<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
+  /** The value is the object as it was. */
+  delete<K extends ObjectKind>(ref: ResourceRef<K>, resourceVersion?: string): Outcome<K>;
+  /** Write the objects that every cluster has. Safe to call by many, at any time. Source: facts §1.1.4. */
+  ensureInitialized(options?: InitOptions): Promise<void>;
+}
+
+const APPLY_ATTEMPTS = 5;
+
+export function resourceClient(store: Store): ResourceClient {
+  const client: ResourceClient = {
+    async get(ref) {
+      if (isDefaultAllow(ref)) return parsedDefaultAllow();
+      const key = keyFor(ref);
+      if (!key.ok) return key;
+      const kv = await store.get(key.value);
+      return kv === undefined ? err(missing(ref)) : decode(ref.kind, kv);
+    },
+    async list(kind, namespace) {
+      const { items, revision } = await store.list(prefixOf(kind, kindInfo(kind).namespaced ? namespace : undefined));
+      return { ...decodeAll(kind, items), resourceVersion: String(revision) };
+    },
+    async create(object) {
+      if (isDefaultAllow(identify(object))) return err(datastoreErrors.alreadyExists(identify(object), "the profile is built in"));
+      const ready = prepare("create", object);
+      if (!ready.ok) return ready;
+      const tier = await requireTier(client, object);
+      if (!tier.ok) return tier;
+      const made = await store.create(ready.value.key, ready.value.text);
+      if (made.ok) return decode(object.kind, made.value);
+      return err(datastoreErrors.alreadyExists(identify(object), `${made.error.key} was found in the datastore`));
+    },
+    async update(object) {
+      const ready = prepare("update", object);
+      if (!ready.ok) return ready;
+      const revision = parseRevision(object.metadata.resourceVersion);
+      if (revision === undefined) return err(badRevision(identify(object), object.metadata.resourceVersion ?? ""));
+      const done = await store.update(ready.value.key, ready.value.text, revision);
+      if (done.ok) return decode(object.kind, done.value);
+      return err(done.error.kind === "notFound" ? missing(identify(object)) : datastoreErrors.updateConflict(identify(object)));
+    },
+    apply: (object) => apply(store, client, object),
+    async delete(ref, resourceVersion) {
+      const refused = await deleteRefused(client, ref);
+      if (refused !== undefined) return err(refused);
+      const key = keyFor(ref);
+      if (!key.ok) return key;
+      const revision = resourceVersion === undefined ? undefined : parseRevision(resourceVersion);
+      if (resourceVersion !== undefined && revision === undefined) return err(badRevision(ref, resourceVersion));
+      const gone = await store.delete(key.value, revision);
+      if (gone.ok) return decode(ref.kind, gone.value);
+      return err(gone.error.kind === "notFound" ? missing(ref) : datastoreErrors.updateConflict(ref));
+    },
+    ensureInitialized: (options) => ensureInitialized(client, options),
+  };
+  return client;
+}
+
+async function apply<K extends ObjectKind>(store: Store, client: ResourceClient, object: ResourceInput<K>): Outcome<K> {
+  const ref = identify(object) as ResourceRef<K>;
+  for (let attempt = 1; ; attempt++) {
+    const there = await client.get(ref);
+    const { resourceVersion: wanted, ...metadata } = object.metadata;
+    if (!there.ok && there.error.kind === "doesNotExist") {
+      const made = await client.create({ ...object, metadata });
+      if (made.ok || made.error.kind !== "alreadyExists" || attempt >= APPLY_ATTEMPTS) return made;
+      continue;
+    }
+    if (!there.ok) return there;
+    const old = there.value as unknown as ResourceInput<K>;
+    const { uid, creationTimestamp, resourceVersion } = old.metadata;
+    const identity = {
+      uid: uid ?? crypto.randomUUID(),
+      creationTimestamp: creationTimestamp ?? nowSec(),
+      resourceVersion: wanted ?? resourceVersion,
+    };
+    const status = object.status ?? old.status;
+    const next = { ...object, metadata: { ...metadata, ...identity }, ...(status === undefined ? {} : { status }) };
+    if (wanted === undefined && (await isStored(store, next))) return there;
+    const done = await client.update(next);
+    if (done.ok || done.error.kind !== "updateConflict" || wanted !== undefined || attempt >= APPLY_ATTEMPTS) return done;
+  }
+}
+
+async function isStored(store: Store, object: ResourceInput): Promise<boolean> {
+  const ready = prepare("update", object);
+  return ready.ok && (await store.get(ready.value.key))?.value === ready.value.text;
+}
+
+/** Checks, defaults, identity and text of an object to be written. */
+function prepare(operation: "create" | "update", object: ResourceInput): Result<{ key: string; text: string }, DatastoreError> {
+  const ref = identify(object);
+  const faults = writeFaults(operation, object, kindInfo(object.kind).namespaced);
+  if (faults.length > 0) return err(datastoreErrors.invalid(ref, faults));
+  const { uid = crypto.randomUUID(), creationTimestamp = nowSec(), ...rest } = object.metadata;
+  const parsed = parseResource(object.kind, { apiVersion: API_VERSION, ...object, metadata: { ...rest, uid, creationTimestamp } });
+  if (!parsed.ok) return err(datastoreErrors.invalid(ref, parsed.error));
+  const key = keyFor(ref);
+  return key.ok ? ok({ key: key.value, text: printStored(parsed.value) }) : key;
+}
+
+function identify<K extends ObjectKind>({ kind, metadata: { name, namespace } }: ResourceInput<K>): ResourceRef<K> {
+  return { kind, name, ...(namespace === undefined || namespace === "" ? {} : { namespace }) };
+}
+
+function keyFor(ref: ResourceRef): Result<string, DatastoreError> {
+  const key = ref.name === "" ? undefined : storeKey(ref, kindInfo(ref.kind).namespaced);
+  if (key !== undefined) return ok(key);
+  const [field, reason] =
+    ref.name === "" ? ["Metadata.Name", "field is required"] : ["Metadata.Namespace", "namespace is not specified on namespaced resource"];
+  return err(datastoreErrors.invalid(ref, [{ field, value: "", reason }]));
+}
+
+/** Kubernetes times carry whole seconds. */
+function nowSec(): string {
+  return new Date().toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+function parseRevision(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9]\d{0,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function badRevision(ref: Identifier, value: string): DatastoreError {
+  return datastoreErrors.invalid(ref, [{ field: "Metadata.ResourceVersion", value, reason: "expected a decimal revision" }]);
+}
+
+function missing(ref: Identifier): DatastoreError {
+  return datastoreErrors.doesNotExist(ref, "it was not found in the datastore");
+}
+
+function decode<K extends ObjectKind>(kind: K, kv: KeyValue): Result<Resource<K>, DatastoreError> {
+  const parsed = parseStored(kind, kv.value, kv.modRevision);
+  if (parsed.ok) return parsed;
+  const ref = parseKey(kv.key)?.ref ?? { kind, name: kv.key };
+  if (typeof parsed.error === "string") return err(datastoreErrors.unparsable(ref, kv.key, kv.value, parsed.error));
+  return err(datastoreErrors.unparsable(ref, kv.key, kv.value, datastoreErrors.invalid(ref, parsed.error).message));
+}
+
+function decodeAll<K extends ObjectKind>(kind: K, kvs: readonly KeyValue[]): Pick<ResourceList<K>, "items" | "unparsable"> {
+  const items: Resource<K>[] = [];
+  const unparsable: DatastoreError[] = [];
+  if (kind === "Profile") {
+    const builtIn = parsedDefaultAllow<K>();
+    if (builtIn.ok) items.push(builtIn.value);
+  }
+  for (const kv of kvs) {
+    const one =
+      parseKey(kv.key) === undefined
+        ? err(datastoreErrors.unparsable({ kind, name: kv.key }, kv.key, kv.value, "the key names no object"))
+        : decode(kind, kv);
+    if (one.ok) items.push(one.value);
+    else unparsable.push(one.error);
+  }
+  return { items, unparsable };
+}
+
+function isDefaultAllow(ref: Identifier): boolean {
+  return ref.kind === "Profile" && ref.name === DEFAULT_ALLOW_PROFILE.metadata.name;
+}
+
+function parsedDefaultAllow<K extends ObjectKind>(): Result<Resource<K>, DatastoreError> {
+  return parseStored("Profile", JSON.stringify(DEFAULT_ALLOW_PROFILE), 1) as Result<Resource<K>, never>;
+}
+
+/** A policy needs its tier. The three that every cluster has are written if nobody has yet. */
+async function requireTier(client: ResourceClient, object: ResourceInput): Promise<Result<void, DatastoreError>> {
+  if (!isTiered(object.kind)) return ok(undefined);
+  const name = tierOf(object);
+  const tier = await client.get({ kind: "Tier", name });
+  if (tier.ok) return ok(undefined);
+  const builtIn = defaultTier(name);
+  if (tier.error.kind !== "doesNotExist" || builtIn === undefined) return tier;
+  const made = await client.create(builtIn);
+  return made.ok || made.error.kind === "alreadyExists" ? ok(undefined) : made;
+}
+
+/** Source: facts §1.6.4. */
+async function deleteRefused(client: ResourceClient, ref: ResourceRef): Promise<DatastoreError | undefined> {
+  if (isDefaultAllow(ref)) return datastoreErrors.notSupported("Delete", ref, "the profile is built in");
+  if (ref.kind !== "Tier") return undefined;
+  if (DEFAULT_TIERS.some(({ name }) => name === ref.name)) {
+    return datastoreErrors.notSupported("Delete", ref, "Cannot delete a tier that every cluster has");
+  }
+  for (const kind of TIERED_KINDS) {
+    const { items } = await client.list(kind);
+    if (items.some((policy) => tierOf(policy) === ref.name))
+      return datastoreErrors.notSupported("Delete", ref, "Cannot delete a non-empty tier");
+  }
+  return undefined;
+}
