@@ -100,6 +100,13 @@ export type Address = {
   readonly scope: Scope;
 };
 
+export type AddressOptions = {
+  /** Default: global. */
+  readonly scope?: Scope;
+  /** IPv6: usable at once, without duplicate address detection. */
+  readonly nodad?: boolean;
+};
+
 export type RouteType = "unicast" | "local" | "broadcast" | "multicast" | "blackhole" | "unreachable" | "prohibit" | "throw";
 
 export type NextHop = { readonly via?: string; readonly dev: string; readonly weight?: number; readonly onlink?: boolean };
@@ -186,7 +193,7 @@ export type NetlinkOp =
   | { readonly do: "addLink"; readonly spec: LinkSpec }
   | { readonly do: "setLink"; readonly link: string; readonly set: LinkChange }
   | { readonly do: "deleteLink"; readonly link: string }
-  | { readonly do: "replaceAddress"; readonly link: string; readonly cidr: string; readonly scope?: Scope }
+  | { readonly do: "replaceAddress"; readonly link: string; readonly cidr: string; readonly scope?: Scope; readonly nodad?: boolean }
   | { readonly do: "deleteAddress"; readonly link: string; readonly cidr: string }
   | { readonly do: "addRoute"; readonly route: Route }
   | { readonly do: "replaceRoute"; readonly route: Route }
@@ -210,6 +217,11 @@ export type KernelEvent =
   /** The socket overran and events are lost: read everything again. */
   | { readonly kind: "overrun" };
 
+export type ChangesOptions = {
+  /** Default: all three. Leave out routes where a flood of them is normal and unwanted. */
+  readonly of?: readonly ("links" | "addresses" | "routes")[];
+};
+
 /**
  * rtnetlink in one namespace. Every request is answered by the kernel before the call returns, so calls of one process
  * happen in the order they were made. Single changes throw `NetlinkError`.
@@ -223,7 +235,7 @@ export interface Netlink extends Disposable {
   deleteLink(link: string): Promise<void>;
 
   addresses(filter?: { readonly link?: string; readonly family?: 4 | 6 }): Promise<readonly Address[]>;
-  replaceAddress(link: string, cidr: string, options?: { readonly scope?: Scope }): Promise<void>;
+  replaceAddress(link: string, cidr: string, options?: AddressOptions): Promise<void>;
   deleteAddress(link: string, cidr: string): Promise<void>;
 
   routes(filter?: RouteFilter): Promise<readonly Route[]>;
@@ -249,7 +261,7 @@ export interface Netlink extends Disposable {
    * What happens to links, addresses and routes from this call on (not from the first `next()`), in batches: call it,
    * then read the current state, then iterate. Delay at most 100 ms. Ends when the signal aborts.
    */
-  changes(signal: AbortSignal): AsyncIterable<readonly KernelEvent[]>;
+  changes(signal: AbortSignal, options?: ChangesOptions): AsyncIterable<readonly KernelEvent[]>;
 
   close(): void;
 }

@@ -1,0 +1,199 @@
+/**
+ * One rtnetlink socket. The kernel answers a request while it is being sent, so send and receive are one synchronous exchange
+ * and nothing waits; the receive time-out is a guard, not a wait. A socket stays in the namespace it was made in.
+ */
+import { decodeAck, decodeDone } from "../domain/ack.ts";
+import type { Ack } from "../domain/ack.ts";
+import { ERRNO } from "../domain/errno.ts";
+import { NetlinkError } from "../domain/netlink-error.ts";
+import { NLM_F, NLMSG } from "../domain/protocol.ts";
+import { align4, decodeMessages, viewOf } from "../domain/wire.ts";
+import { libc } from "./libc.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW_CLOEXEC = 3 | 0x80000;
+const NETLINK_ROUTE = 0;
+const SOL_SOCKET = 1;
+const SO = { receiveBuffer: 8, receiveTimeout: 20, receiveBufferForce: 33 } as const;
+const SOL_NETLINK = 270;
+const NETLINK = { capAck: 10, extAck: 11, strictCheck: 12 } as const;
+const MSG_DONTWAIT = 0x40;
+const SIOCGIFNAME = 0x8910;
+const SIOCGIFINDEX = 0x8933;
+const IFREQ_OCTETS = 40;
+const IFNAMSIZ = 16;
+
+/** A dump's datagrams are at most 32 KiB; room to spare. */
+const RECEIVE_OCTETS = 64 * 1024;
+const RECEIVE_QUEUE_OCTETS = 1024 * 1024;
+const EVENT_QUEUE_OCTETS = 8 * 1024 * 1024;
+const ANSWER_TIMEOUT_SEC = 5;
+const MAX_INTERRUPTED_DUMPS = 10;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export interface NetlinkSocket {
+  /** Send the messages in one system call; one answer per message, in order. */
+  exchange(messages: readonly Uint8Array[]): readonly Ack[];
+  /** Send one dump or get request; bodies of the answer. ENODEV and friends throw. */
+  dump(request: Uint8Array, op: string): readonly Uint8Array[];
+  /** Events waiting on a socket made with groups, without blocking. */
+  receiveEvents(): { readonly messages: readonly { type: number; body: Uint8Array }[]; readonly overrun: boolean };
+  indexOf(link: string): number | undefined;
+  nameOf(index: number): string | undefined;
+  close(): void;
+}
+
+/** Open in the calling thread's namespace. `groups` is the multicast bit mask to listen to. */
+export function openNetlinkSocket(groups = 0): NetlinkSocket {
+  const fd = check(libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), "open a netlink socket");
+  try {
+    configure(fd, groups);
+  } catch (error) {
+    libc().close(fd);
+    throw error;
+  }
+  return makeSocket(fd);
+}
+
+function configure(fd: number, groups: number): void {
+  const set = (level: number, name: number, ...words: number[]) =>
+    libc().setsockopt(fd, level, name, new Uint8Array(Uint32Array.from(words).buffer));
+  const room = groups === 0 ? RECEIVE_QUEUE_OCTETS : EVENT_QUEUE_OCTETS;
+  if (set(SOL_SOCKET, SO.receiveBufferForce, room) < 0)
+    check(set(SOL_SOCKET, SO.receiveBuffer, room), "set the receive buffer of a netlink socket");
+  check(set(SOL_SOCKET, SO.receiveTimeout, ANSWER_TIMEOUT_SEC, 0, 0, 0), "set the time-out of a netlink socket");
+  for (const option of Object.values(NETLINK)) check(set(SOL_NETLINK, option, 1), `set netlink option ${option}`);
+  const address = new Uint8Array(12);
+  viewOf(address).setUint16(0, AF_NETLINK, true);
+  viewOf(address).setUint32(8, groups, true);
+  check(libc().bind(fd, address), "bind a netlink socket");
+}
+
+function makeSocket(fd: number): NetlinkSocket {
+  const buffer = new Uint8Array(RECEIVE_OCTETS);
+  let sequence = 0;
+  let open = true;
+
+  const stamp = (message: Uint8Array, extraFlags: number): number => {
+    const view = viewOf(message);
+    view.setUint16(6, view.getUint16(6, true) | extraFlags, true);
+    sequence = (sequence + 1) >>> 0;
+    view.setUint32(8, sequence, true);
+    return sequence;
+  };
+
+  const receive = (op: string): Uint8Array => buffer.subarray(0, check(libc().recv(fd, buffer, 0), `receive the kernel's answer to ${op}`));
+
+  function exchange(messages: readonly Uint8Array[]): readonly Ack[] {
+    if (messages.length === 0) return [];
+    if (!open) throw new Error("Cannot use a closed netlink socket: open another");
+    // Failures always answer; of the successes only the last needs to, to know that all are done.
+    const numbers = messages.map((message, i) => stamp(message, i === messages.length - 1 ? NLM_F.ack : 0));
+    const answers: Ack[] = messages.map(() => ({ errno: 0 }));
+    check(libc().send(fd, joinAligned(messages), 0), `send ${messages.length} netlink messages`);
+    const first = numbers[0] ?? 0;
+    for (let done = false; !done;) {
+      for (const message of decodeMessages(receive(`${messages.length} netlink messages`))) {
+        const position = (message.sequence - first) >>> 0;
+        if (message.type !== NLMSG.error || position >= answers.length) continue;
+        answers[position] = decodeAck(message);
+        if (position === answers.length - 1) done = true;
+      }
+    }
+    return answers;
+  }
+
+  function dump(request: Uint8Array, op: string): readonly Uint8Array[] {
+    if (!open) throw new Error("Cannot use a closed netlink socket: open another");
+    for (let attempt = 0; attempt < MAX_INTERRUPTED_DUMPS; attempt++) {
+      const bodies = dumpOnce(request, op);
+      if (bodies) return bodies;
+    }
+    throw new Error(`Cannot ${op}: the tables changed during ${MAX_INTERRUPTED_DUMPS} reads in a row; try again`);
+  }
+
+  /** Undefined if the kernel says that the dump was torn by a change. */
+  function dumpOnce(request: Uint8Array, op: string): Uint8Array[] | undefined {
+    const wanted = stamp(request, 0);
+    check(libc().send(fd, request, 0), op);
+    const bodies: Uint8Array[] = [];
+    let interrupted = false;
+    for (;;) {
+      // Each datagram is copied once; what is decoded from it are views.
+      for (const message of decodeMessages(receive(op).slice())) {
+        if (message.sequence !== wanted) continue;
+        if (message.flags & NLM_F.dumpInterrupted) interrupted = true;
+        if (message.type === NLMSG.error || message.type === NLMSG.done) {
+          const answer = message.type === NLMSG.error ? decodeAck(message) : decodeDone(message);
+          if (answer.errno !== 0) throw new NetlinkError({ op, errno: answer.errno, kernelMessage: answer.kernelMessage });
+          return interrupted ? undefined : bodies;
+        }
+        bodies.push(message.body);
+        if (!(message.flags & NLM_F.multi)) return bodies;
+      }
+    }
+  }
+
+  function receiveEvents(): ReturnType<NetlinkSocket["receiveEvents"]> {
+    const messages: { type: number; body: Uint8Array }[] = [];
+    let overrun = false;
+    while (open) {
+      const got = libc().recv(fd, buffer, MSG_DONTWAIT);
+      if (got === -ERRNO.EAGAIN || got === -ERRNO.EINTR) break;
+      if (got === -ERRNO.ENOBUFS) overrun = true;
+      else for (const message of decodeMessages(buffer.slice(0, check(got, "receive netlink events")))) messages.push(message);
+    }
+    return { messages, overrun };
+  }
+
+  return {
+    exchange,
+    dump,
+    receiveEvents,
+    indexOf: (link) => indexOf(fd, link),
+    nameOf: (index) => nameOf(fd, index),
+    close() {
+      if (open) libc().close(fd);
+      open = false;
+    },
+  };
+}
+
+function indexOf(fd: number, link: string): number | undefined {
+  const name = encoder.encode(link);
+  if (name.length === 0 || name.length >= IFNAMSIZ) return undefined;
+  const request = new Uint8Array(IFREQ_OCTETS);
+  request.set(name);
+  const result = libc().ioctl(fd, SIOCGIFINDEX, request);
+  if (result === -ERRNO.ENODEV) return undefined;
+  check(result, `find the index of link ${link}`);
+  return viewOf(request).getInt32(IFNAMSIZ, true);
+}
+
+function nameOf(fd: number, index: number): string | undefined {
+  const request = new Uint8Array(IFREQ_OCTETS);
+  viewOf(request).setInt32(IFNAMSIZ, index, true);
+  const result = libc().ioctl(fd, SIOCGIFNAME, request);
+  if (result === -ERRNO.ENODEV || result === -ERRNO.ENXIO) return undefined;
+  check(result, `find the name of link ${index}`);
+  return decoder.decode(request.subarray(0, request.indexOf(0)));
+}
+
+function joinAligned(messages: readonly Uint8Array[]): Uint8Array {
+  if (messages.length === 1) return messages[0] ?? new Uint8Array();
+  const joined = new Uint8Array(messages.reduce((sum, message) => sum + align4(message.length), 0));
+  let at = 0;
+  for (const message of messages) {
+    joined.set(message, at);
+    at += align4(message.length);
+  }
+  return joined;
+}
+
+function check(result: number, op: string): number {
+  if (result < 0)
+    throw new NetlinkError({ op, errno: -result, hint: result === -ERRNO.EAGAIN ? "the kernel did not answer in time" : undefined });
+  return result;
+}
