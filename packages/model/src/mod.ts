@@ -56,6 +56,8 @@ export { andOf, formatSelector, mapLeaves, notOf, prefixLabels, usesGlobal } fro
 export type { LabelGetter, Labels } from "./selector/match.ts";
 export { labelGetter } from "./selector/match.ts";
 export type { SelectorError } from "./selector/parse.ts";
+export type { LabelRestriction, LabelRestrictions } from "./selector/restrictions.ts";
+export { labelRestrictions } from "./selector/restrictions.ts";
 export type { Selector } from "./selector/selector.ts";
 export { parseSelector, selectorOf } from "./selector/selector.ts";
 export { makeUniqueId } from "./selector/unique-id.ts";
