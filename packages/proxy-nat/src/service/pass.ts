@@ -1,0 +1,64 @@
+import type { Chain, ChainRef } from "../domain/chain.ts";
+import type { NatCore, StaleFlow } from "../domain/core.ts";
+import type { Clock, Conntrack } from "../ports.ts";
+import type { Applier } from "./applier.ts";
+
+/** What one pass did, with its times. Chains by `table/name`. */
+export interface Pass {
+  /** All was read back and compared. */
+  readonly full: boolean;
+  readonly services: readonly string[];
+  readonly written: readonly string[];
+  /** Differed although this process had written it: somebody else's doing. */
+  readonly repaired: readonly string[];
+  readonly forgottenFlows: number;
+  readonly calcMs: number;
+  readonly kernelMs: number;
+}
+
+export interface Passes {
+  /** Bring the core's changes into the kernel; all of it when that is due. Throws if the kernel refuses; the next pass is then a full one. */
+  run(): Promise<Pass>;
+  /** Milliseconds until the next comparison is due. */
+  dueMs(): number;
+}
+
+/** Passes over one core and one kernel. */
+export function makePasses(
+  ports: { readonly core: NatCore; readonly applier: Applier; readonly conntrack: Conntrack; readonly clock: Clock },
+  options: { readonly resyncMs: number },
+): Passes {
+  const { core, applier, conntrack, clock } = ports;
+  const flows: StaleFlow[] = [];
+  let comparedMs = Number.NEGATIVE_INFINITY;
+  /** The kernel is as this process wrote it, as far as it knows. */
+  let known = false;
+
+  async function write(set: readonly Chain[], remove: readonly ChainRef[]): Promise<Pick<Pass, "full" | "written" | "repaired">> {
+    const changed = [...set, ...remove].map((c) => `${c.table}/${c.name}`);
+    const wasKnown = known;
+    const full = !known || clock.nowMs() >= comparedMs + options.resyncMs;
+    known = false;
+    const differed = full ? await applier.resync(core.chains().values()) : [];
+    if (full) comparedMs = clock.nowMs();
+    else await applier.apply({ set, remove });
+    known = true;
+    if (!full) return { full, written: changed, repaired: [] };
+    const own = new Set(changed);
+    return wasKnown ? { full, written: changed, repaired: differed.filter((d) => !own.has(d)) } : { full, written: differed, repaired: [] };
+  }
+
+  return {
+    async run() {
+      const startMs = clock.nowMs();
+      const { set, remove, staleUdp, services } = core.flush();
+      flows.push(...staleUdp);
+      const calcMs = clock.nowMs() - startMs;
+      const written = await write(set, remove);
+      const forgottenFlows = flows.length === 0 ? 0 : await conntrack.forget(flows);
+      flows.length = 0;
+      return { ...written, services, forgottenFlows, calcMs, kernelMs: clock.nowMs() - startMs - calcMs };
+    },
+    dueMs: () => Math.max(0, comparedMs + options.resyncMs - clock.nowMs()),
+  };
+}
