@@ -7,7 +7,7 @@ import type { Kind } from "@calico/model";
 import { chainKey, sameChain, type Chain, type ChainRef } from "./chain.ts";
 import { makeDispatch } from "./dispatch.ts";
 import { OURS, type Family } from "./names.ts";
-import { EMPTY_PROGRAM, renderService, type Program } from "./program.ts";
+import { EMPTY_PROGRAM, renderService, type Program, type UdpPort } from "./program.ts";
 import { staleFlows, type StaleFlow } from "./stale-udp.ts";
 import { renderStatics, type StaticConfig } from "./statics.ts";
 import { makeWorld, type Problem, type World } from "./world.ts";
@@ -37,6 +37,8 @@ export interface NatCore {
   flush(): Changes;
   /** All desired chains, as of the last flush, by chainKey. */
   chains(): ReadonlyMap<string, Chain>;
+  /** The UDP ports of all services, as of the last flush. */
+  udpPorts(): readonly UdpPort[];
   counts(): { readonly services: number; readonly slices: number };
 }
 
@@ -74,6 +76,7 @@ export function makeNatCore(config: NatConfig): NatCore {
       return { ...settle(chains, delta), staleUdp: delta.staleUdp, services };
     },
     chains: () => chains,
+    udpPorts: () => [...sent.values()].flatMap((p) => p.udp),
     counts: () => ({ services: sent.size, slices: world.sliceCount() }),
   };
 }

@@ -1,7 +1,9 @@
 import type { Changes } from "../domain/core.ts";
 import type { Chain } from "../domain/chain.ts";
 import { printRestore, type Writes } from "../domain/restore.ts";
+import type { UdpPort } from "../domain/program.ts";
 import { parseSave } from "../domain/readback.ts";
+import { parseSavedUdp } from "../domain/readback-udp.ts";
 import { reconcile } from "../domain/reconcile.ts";
 import type { Tables } from "../ports.ts";
 
@@ -13,8 +15,15 @@ export class WriteRefused extends Error {
 export interface Applier {
   /** Write what changed, knowing what is there. Throws WriteRefused. */
   apply(changes: Pick<Changes, "set" | "remove">): Promise<void>;
-  /** Read back, compare, write what differs. Answers the names of what differed. */
-  resync(chains: Iterable<Chain>): Promise<readonly string[]>;
+  /** Read back, compare, write what differs. */
+  resync(chains: Iterable<Chain>): Promise<Resync>;
+}
+
+export interface Resync {
+  /** `table/chain` of all that differed. */
+  readonly differed: readonly string[];
+  /** The UDP ports as the kernel had them before. */
+  readonly udpBefore: readonly UdpPort[];
 }
 
 export function makeApplier(tables: readonly Tables[]): Applier {
@@ -32,15 +41,18 @@ export function makeApplier(tables: readonly Tables[]): Applier {
     async resync(chains) {
       const all = [...chains];
       const differed: string[] = [];
+      const udpBefore: UdpPort[] = [];
       for (const t of tables)
         for (const table of ["nat", "filter"] as const) {
           const at = { family: t.family, table };
           const desired = all.filter((c) => c.family === t.family && c.table === table);
-          const repair = reconcile(at, desired, parseSave(await t.save(table)));
+          const text = await t.save(table);
+          if (table === "nat") udpBefore.push(...parseSavedUdp(text));
+          const repair = reconcile(at, desired, parseSave(text));
           await write(t, repair.writes);
           differed.push(...repair.differed);
         }
-      return differed;
+      return { differed, udpBefore };
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { Chain, ChainRef } from "../domain/chain.ts";
 import type { NatCore, StaleFlow } from "../domain/core.ts";
+import { staleFlows } from "../domain/stale-udp.ts";
 import type { Clock, Conntrack } from "../ports.ts";
 import type { Applier } from "./applier.ts";
 
@@ -23,6 +24,10 @@ export interface Passes {
   dueMs(): number;
 }
 
+type Written = Pick<Pass, "full" | "written" | "repaired">;
+
+const NEVER = Number.NEGATIVE_INFINITY;
+
 /** Passes over one core and one kernel. */
 export function makePasses(
   ports: { readonly core: NatCore; readonly applier: Applier; readonly conntrack: Conntrack; readonly clock: Clock },
@@ -30,22 +35,29 @@ export function makePasses(
 ): Passes {
   const { core, applier, conntrack, clock } = ports;
   const flows: StaleFlow[] = [];
-  let comparedMs = Number.NEGATIVE_INFINITY;
+  let comparedMs = NEVER;
   /** The kernel is as this process wrote it, as far as it knows. */
   let known = false;
 
-  async function write(set: readonly Chain[], remove: readonly ChainRef[]): Promise<Pick<Pass, "full" | "written" | "repaired">> {
+  async function compare(changed: readonly string[], wasKnown: boolean): Promise<Written> {
+    const { differed, udpBefore } = await applier.resync(core.chains().values());
+    if (comparedMs === NEVER) flows.splice(0, flows.length, ...staleFlows(udpBefore, core.udpPorts()));
+    comparedMs = clock.nowMs();
+    const own = new Set(changed);
+    return wasKnown
+      ? { full: true, written: changed, repaired: differed.filter((d) => !own.has(d)) }
+      : { full: true, written: differed, repaired: [] };
+  }
+
+  async function write(set: readonly Chain[], remove: readonly ChainRef[]): Promise<Written> {
     const changed = [...set, ...remove].map((c) => `${c.table}/${c.name}`);
     const wasKnown = known;
-    const full = !known || clock.nowMs() >= comparedMs + options.resyncMs;
+    const full = !wasKnown || clock.nowMs() >= comparedMs + options.resyncMs;
     known = false;
-    const differed = full ? await applier.resync(core.chains().values()) : [];
-    if (full) comparedMs = clock.nowMs();
-    else await applier.apply({ set, remove });
+    const written = full ? await compare(changed, wasKnown) : { full, written: changed, repaired: [] };
+    if (!full) await applier.apply({ set, remove });
     known = true;
-    if (!full) return { full, written: changed, repaired: [] };
-    const own = new Set(changed);
-    return wasKnown ? { full, written: changed, repaired: differed.filter((d) => !own.has(d)) } : { full, written: differed, repaired: [] };
+    return written;
   }
 
   return {
