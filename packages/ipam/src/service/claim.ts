@@ -13,7 +13,7 @@ import { bumped, isEmpty, newBlock } from "../domain/block.ts";
 import { collect } from "../domain/release.ts";
 import type { Clock } from "../ports.ts";
 import { untilWritten } from "./fault.ts";
-import type { Records } from "./records.ts";
+import type { Records, Seen } from "./records.ts";
 
 export type ClaimPorts = { readonly records: Records; readonly clock: Clock };
 
@@ -27,8 +27,8 @@ export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claima
     const pending = await markPending(ports, cidr, claimant);
     const ours = await ensureBlock(ports, cidr, claimant);
     if (ours === "conflict") return "conflict";
-    if (ours === "taken") {
-      await ports.records.commit([{ key: keyOfClaim(cidr, claimant), value: undefined, revision: pending }]);
+    if (ours !== "ours") {
+      await ports.records.commit([{ key: keyOfClaim(cidr, claimant), value: undefined, revision: pending }], [ours.takenBy]);
       return "taken";
     }
     return (await confirm(ports, cidr, claimant)) ? "claimed" : "conflict";
@@ -49,10 +49,10 @@ async function markPending({ records }: ClaimPorts, cidr: Cidr, claimant: Claima
 }
 
 /** The block with the claimant's affinity: made, or touched if it is there, which makes a concurrent release fail its compare. */
-async function ensureBlock({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"ours" | "taken" | "conflict"> {
+async function ensureBlock({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"ours" | { readonly takenBy: Seen } | "conflict"> {
   const { value: block, revision } = await records.block(cidr, { fresh: true });
   const affinity = claimantText(claimant);
-  if (block !== undefined && block.affinity !== affinity) return "taken";
+  if (block !== undefined && block.affinity !== affinity) return { takenBy: { key: blockKey(cidr), revision } };
   const next = block === undefined ? newBlock(cidr, { affinity, nowMs: clock.now() }) : bumped(block);
   const outcome = await records.commit([{ key: blockKey(cidr), value: renderBlock(next), revision }]);
   return outcome.written ? "ours" : "conflict";
@@ -74,21 +74,23 @@ async function confirmedByOther(records: Records, key: string): Promise<boolean>
   return value !== undefined && parseAffinity(value) === "confirmed";
 }
 
-/** Remove an affinity whose block turned out to be another's. */
+/** Remove an affinity whose block is another's, if both are still as they were seen. */
 export async function dropAffinity({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<void> {
   const key = keyOfClaim(cidr, claimant);
   const { value, revision } = await records.text(key);
-  if (value !== undefined) await records.commit([{ key, value: undefined, revision }]);
+  const block = await records.block(cidr, { fresh: true });
+  if (value === undefined || block.value === undefined || block.value.affinity === claimantText(claimant)) return;
+  await records.commit([{ key, value: undefined, revision }], [{ key: blockKey(cidr), revision: block.revision }]);
 }
 
 /**
- * Give a block back: deleted when empty, else left to its owners without an affinity.
- * "claimedAgain": the claimant took it anew meanwhile, which stands.
+ * Give a block back: deleted when empty, else left to its owners without an affinity. The affinity goes only if the
+ * block is as this left it, or a claim that came between would have a block without an affinity.
  */
 export async function releaseBlock(
   ports: ClaimPorts,
   o: { readonly cidr: Cidr; readonly claimant: Claimant; readonly mustBeEmpty: boolean; readonly cooldownSec: number },
-): Promise<"released" | "notEmpty" | "claimedAgain"> {
+): Promise<"released" | "notEmpty"> {
   const { records, clock } = ports;
   const key = keyOfClaim(o.cidr, o.claimant);
   return await untilWritten(`the release of ${formatCidr(o.cidr)}`, async () => {
@@ -100,12 +102,14 @@ export async function releaseBlock(
     if (marked.value === undefined && !ours) return "released";
     const mark = await records.commit([{ key, value: renderAffinity("pendingDeletion"), revision: marked.revision }]);
     if (!mark.written) return "conflict";
+    let left: Seen = { key: blockKey(o.cidr), revision: stored.revision };
     if (ours) {
       const value = isEmpty(block) ? undefined : renderBlock({ ...bumped(block), affinity: undefined, affinityClaimTime: undefined });
       const change = await records.commit([{ key: blockKey(o.cidr), value, revision: stored.revision }]);
       if (!change.written) return "conflict";
+      left = { ...left, revision: value === undefined ? 0 : change.revision };
     }
-    const removed = await records.commit([{ key, value: undefined, revision: mark.revision }]);
-    return removed.written ? "released" : "claimedAgain";
+    const removed = await records.commit([{ key, value: undefined, revision: mark.revision }], [left]);
+    return removed.written ? "released" : "conflict";
   });
 }

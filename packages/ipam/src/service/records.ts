@@ -20,6 +20,9 @@ export type Stored<T> = { readonly value: T | undefined; readonly revision: numb
 /** `value` undefined deletes. `revision` is that of the record it was decided on. */
 export type Change = { readonly key: string; readonly value: string | undefined; readonly revision: number };
 
+/** A record that a decision rests on, at the revision it was seen; 0: not there. */
+export type Seen = Pick<Change, "key" | "revision">;
+
 /** Enough for the blocks of a node and the handles of its pods. */
 const REMEMBERED = 1024;
 
@@ -28,8 +31,8 @@ export interface Records {
   /** With `guess`, a handle that is not remembered is taken for one that does not exist; the write will tell. */
   handle(id: string, o: { readonly fresh: boolean; readonly guess?: boolean }): Promise<Stored<Handle>>;
   text(key: string): Promise<Stored<string>>;
-  /** All changes or none. A conflict refreshes what is remembered. */
-  commit(changes: readonly Change[]): Promise<Committed>;
+  /** All changes or none, and none if one of `unchanged` is not at its revision any more. A conflict refreshes what is remembered. */
+  commit(changes: readonly Change[], unchanged?: readonly Seen[]): Promise<Committed>;
 }
 
 /** `revision` is that of the transaction, which is what the records written have from now on. */
@@ -67,11 +70,11 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
       const kv = await store.get(key);
       return { value: kv?.value, revision: kv?.modRevision ?? 0 };
     },
-    async commit(changes) {
+    async commit(changes, seen = []) {
       const failure: TxnOp[] = changes.map(({ key }) => ({ do: "get", key }));
       for (const { key } of changes) if (!isCommitSafe(key)) throw new Error(`Cannot write ${key}: it is not a record of IPAM`);
       try {
-        const txn = await store.txn({ compares: changes.map(unchanged), success: changes.map(operation), failure });
+        const txn = await store.txn({ compares: [...changes, ...seen].map(unchanged), success: changes.map(operation), failure });
         changes.forEach(({ key, value }, i) => remember(key, txn.succeeded && value === undefined ? undefined : txn.results[i]));
         return { written: txn.succeeded, revision: txn.revision };
       } catch (e) {
@@ -99,7 +102,7 @@ function isCommitSafe(key: string): boolean {
   return key.startsWith("/calico/ipam/v2/") || key.startsWith("/calico/resources/v3/projectcalico.org/nodes/");
 }
 
-function unchanged({ key, revision }: Change): Compare {
+function unchanged({ key, revision }: Seen): Compare {
   return { key, target: "modRevision", is: "==", revision };
 }
 

@@ -1,0 +1,65 @@
+/** ipam: one per node. Answers address requests on a unix socket and keeps the node's tunnel addresses. */
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import process from "node:process";
+import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import type { DaemonOptions } from "@calico/daemon";
+import { prefixOf } from "@calico/model";
+import { openTarget } from "./adapter/open-store.ts";
+import { listenUnix, readLines } from "./adapter/unix-socket.ts";
+import { targetKey } from "./domain/protocol.ts";
+import type { EtcdTarget } from "./domain/protocol.ts";
+import { METRICS } from "./metrics.ts";
+import { keepTunnelAddresses, makeWakeup } from "./service/daemon.ts";
+import { factPrefixes } from "./service/facts.ts";
+import { makeIpam } from "./service/ipam.ts";
+import { openMirror } from "./service/mirror.ts";
+import { answerLine, makeTargetCache } from "./service/serve.ts";
+
+const options = daemonCommand("ipam", "Assigns pod and tunnel addresses of one node; asked over RUN_DIR/ipam.sock", { healthPort: 9102 })
+  .parse(process.argv)
+  .opts<DaemonOptions>();
+const signal = untilSignal("SIGTERM", "SIGINT");
+const log = makeLogger({ component: "ipam", level: options.logLevel, node: options.node });
+const metrics = makeMetrics(METRICS);
+const wakeup = makeWakeup();
+const home: EtcdTarget = { endpoints: [...options.etcd] };
+const tunnelFacts = [prefixOf("IPPool"), prefixOf("Node")];
+
+await using app = new AsyncDisposableStack();
+const opened = makeTargetCache({
+  open(target) {
+    const store = openTarget(target);
+    const ended = new AbortController();
+    const onChange = (prefix: string) => void (tunnelFacts.some((p) => prefix.startsWith(p)) && wakeup.raise());
+    const mirror = openMirror(store, { prefixes: factPrefixes(options.node), signal: AbortSignal.any([signal, ended.signal]), log, onChange });
+    log.info("datastore opened", { endpoints: target.endpoints });
+    const close = async () => (ended.abort(), await store.close());
+    app.defer(close);
+    return { ipam: makeIpam({ store: { get: store.get, list: store.list, txn: mirror.txn }, reader: mirror }), mirror, close };
+  },
+  close: ({ close }) => void close(),
+});
+const own = opened(home);
+const health = () => ({ live: true, ready: own.mirror.inSync(), detail: { inSync: own.mirror.inSync(), etcd: home.endpoints } });
+app.use(await serveHealth({ port: options.healthPort, metrics, health }));
+
+const answering = {
+  ipamOf: (target: EtcdTarget) => (targetKey(target) === targetKey(home) ? own : opened(target)).ipam,
+  defaultTarget: home,
+  now: () => performance.now(),
+  onServed({ op, seconds, outcome }: { op: string; seconds: number; outcome: string }) {
+    metrics.inc("ipam_requests_total", { op, outcome });
+    metrics.observe("ipam_request_seconds", seconds, { op });
+  },
+};
+const socketPath = join(options.runDir, "ipam.sock");
+app.use(
+  await listenUnix(socketPath, (socket) => {
+    socket.on("error", (e) => log.debug("client went away", { reason: e.message }));
+    readLines(socket, (line) => void answerLine(line, answering).then((answer) => socket.writable && socket.write(answer)));
+  }),
+);
+log.info("started", { node: options.node, socket: socketPath, etcd: options.etcd });
+await keepTunnelAddresses({ ipam: own.ipam, node: options.node, wakeup, signal, log, metrics });
+log.info("stopped", { reason: String(signal.reason) });
