@@ -56,7 +56,8 @@ type LinkBasics = {
   readonly up?: boolean;
 };
 
-export type VethPeer = LinkBasics & {
+/** The kernel refuses to make a veth peer that is up (ENOTCONN): set it up afterwards, in its namespace. */
+export type VethPeer = Omit<LinkBasics, "up"> & {
   /** Where the peer is made; default: the socket's own namespace. */
   readonly netns?: NetnsPath;
 };
@@ -81,7 +82,7 @@ export type LinkChange = {
   readonly mtu?: number;
   readonly mac?: string;
   readonly txqlen?: number;
-  /** New name. The device must be down (EBUSY otherwise). */
+  /** New name. The device must be down (EBUSY otherwise, before Linux 6.2). */
   readonly name?: string;
   /** Move into this namespace. */
   readonly netns?: NetnsPath;
@@ -316,7 +317,7 @@ export type IpsetInfo = {
 export interface Ipset {
   /**
    * Run an `ipset restore` script (`create|add|del|flush|swap|destroy` lines) with -exist: making what exists and deleting what does not are
-   * no errors. Not atomic: lines before the refused one stay applied.
+   * no errors. Not atomic: some of the lines before the refused one are applied.
    */
   restore(script: string): Promise<Result<void, IpsetError>>;
   /** Every set, or only the one named (empty list if there is none). */

@@ -84,8 +84,8 @@ function openKoffi(): [Raw, () => number] {
   const raw = {
     socket: lib.func("int socket(int domain, int type, int protocol)"),
     bind: lib.func("int bind(int fd, _In_ uint8_t *address, uint32_t length)"),
-    send: lib.func("ssize_t send(int fd, _In_ uint8_t *data, size_t length, int flags)"),
-    recv: lib.func("ssize_t recv(int fd, uint8_t *into, size_t length, int flags)"),
+    send: lib.func("int64_t send(int fd, _In_ uint8_t *data, size_t length, int flags)"),
+    recv: lib.func("int64_t recv(int fd, uint8_t *into, size_t length, int flags)"),
     setsockopt: lib.func("int setsockopt(int fd, int level, int name, _In_ uint8_t *value, uint32_t length)"),
     ioctl: lib.func("int ioctl(int fd, unsigned long request, uint8_t *argument)"),
     setns: lib.func("int setns(int fd, int kind)"),

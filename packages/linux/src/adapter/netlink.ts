@@ -160,9 +160,7 @@ function makeBatch(socket: NetlinkSocket, results: OpResult[]) {
     try {
       message = encodeOp(op, resolve);
     } catch (error) {
-      results[position] = err(
-        error instanceof NetlinkError ? error : refusal(op, { errno: ERRNO.EINVAL, kernelMessage: (error as Error).message }),
-      );
+      results[position] = err(error instanceof NetlinkError ? error : refusal(op, unencodable(error as Error)));
       return;
     }
     pending.push({ op, position, message });
@@ -172,6 +170,13 @@ function makeBatch(socket: NetlinkSocket, results: OpResult[]) {
   }
 
   return { add, send };
+}
+
+/** A namespace that cannot be opened keeps its errno; an operand that cannot be parsed is EINVAL. */
+function unencodable(error: Error): { errno: number; kernelMessage: string } {
+  const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+  const errno = code !== undefined && code in ERRNO ? ERRNO[code as keyof typeof ERRNO] : ERRNO.EINVAL;
+  return { errno, kernelMessage: error.message };
 }
 
 function refusal(op: NetlinkOp, answer: { errno: number; kernelMessage?: string }): NetlinkError {

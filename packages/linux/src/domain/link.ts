@@ -75,7 +75,7 @@ function kindData(w: MessageWriter, spec: Exclude<LinkSpec, { kind: "bridge" }>,
       w.nest(
         VETH_PEER,
         () => {
-          ifinfomsg(w, { up: spec.peer.up });
+          ifinfomsg(w, {});
           basics(w, spec.peer);
           if (spec.peer.netns !== undefined) w.attrU32(IFLA.netNsFd, resolve.netnsFd(spec.peer.netns));
         },
