@@ -16,14 +16,11 @@ packages=(
   iproute2 iptables ipset conntrack kmod util-linux # the kernel's tools
   containernetworking-plugins # portmap, chained after ours
   kubernetes-client         # kubectl
-  nginx-light busybox-static dnsmasq-base # what the demonstration's pods run
+  nginx-light busybox dnsmasq-base # what the demonstration's pods run
   openssl                   # certificates of the lab's API server
 )
 command -v cc >/dev/null || packages+=(gcc libc6-dev) # builds the CNI executable, once
 [[ ${1:-} = --test ]] && packages+=(bird2)            # a BGP speaker that is not ours
-[[ $(dpkg-query -W -f='${db:Status-Abbrev}' busybox 2>/dev/null) == ii* ]] && packages=("${packages[@]/busybox-static/}")
-# shellcheck disable=SC2206
-packages=(${packages[*]})
 
 install_debian_packages "${packages[@]}"
 install_npm_packages

@@ -19,7 +19,7 @@ const health = (port: number) => ({ http: `http://127.0.0.1:${port}/liveness` })
 const etcdUrl = (t: Topology) => `http://${t.control.bgpIp}:${PORTS.etcd}`;
 const natsUrl = (t: Topology) => `nats://${t.control.bgpIp}:${PORTS.nats}`;
 
-/** The store and the bus: before everything else. */
+/** The store, the bus, and the world outside: before everything else. */
 export function storeProcesses(t: Topology): readonly ProcessSpec[] {
   const url = (port: number) => `http://${t.control.bgpIp}:${port}`;
   const peer = "http://127.0.0.1:2380";
@@ -41,6 +41,13 @@ export function storeProcesses(t: Topology): readonly ProcessSpec[] {
       run: { command: "nats-server" },
       args: ["--addr", t.control.bgpIp, "--port", String(PORTS.nats), "--jetstream", "--store_dir", `${t.dir}/ctl/nats`],
       ready: { tcp: [t.control.bgpIp, PORTS.nats] },
+    },
+    {
+      name: "outside-web",
+      netns: t.outsideNetns,
+      run: { command: "nginx" },
+      args: ["-p", t.dir, "-c", `${t.dir}/outside.conf`, "-e", "stderr"],
+      ready: { tcp: [t.gatewayIp, PORTS.outsideWeb] },
     },
   ];
 }

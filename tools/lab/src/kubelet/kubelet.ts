@@ -4,6 +4,7 @@ import { makePodWorker, type PodWorker, type WorkerPorts } from "./pod-worker.ts
 import { type PodSpec, podSpecOf } from "./pod-spec.ts";
 
 const LIVENESS_MS = 500;
+const PROBE_MS = 100;
 const HEARTBEAT_MS = 10_000;
 
 interface Entry {
@@ -33,8 +34,12 @@ export async function runKubelet(ports: WorkerPorts, signal: AbortSignal): Promi
     while (entry.dirty && !signal.aborted) {
       entry.dirty = false;
       try {
-        await entry.worker.sync(entry.spec);
+        const settled = await entry.worker.sync(entry.spec);
         failures = 0;
+        if (settled === "waiting") {
+          entry.dirty = true;
+          await pause(PROBE_MS, signal);
+        }
         if (entry.spec === undefined && entry.worker.record === undefined) entries.delete(uid);
       } catch (error) {
         const delayMs = Math.min(2000, 50 * 2 ** failures++);

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import { connect } from "node:net";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { isNotFound, type KubeClient, RESOURCES } from "@calico/kube-client";
 import type { Logger } from "@calico/daemon";
 import { exec, mustExec } from "../adapter/exec.ts";
@@ -21,6 +20,9 @@ export interface WorkerPorts {
   readonly lab: string;
   readonly resolvConf: string;
 }
+
+/** Whether all is as the spec says, or a probe is still to succeed. */
+export type Settled = "settled" | "waiting";
 
 /** One pod's way: `sync` brings the machine to what `spec` says and may be called as often as one likes; `undefined` is a pod that is gone. */
 export function makePodWorker(uid: string, ports: WorkerPorts, recorded?: PodRecord) {
@@ -91,12 +93,14 @@ export function makePodWorker(uid: string, ports: WorkerPorts, recorded?: PodRec
     reported = text;
   }
 
-  async function run(spec: PodSpec): Promise<void> {
-    if (spec.hostNetwork)
-      return report(
+  async function run(spec: PodSpec): Promise<Settled> {
+    if (spec.hostNetwork) {
+      await report(
         spec,
         renderWaiting(spec, { hostIp: ports.nodeIp, reason: "Unsupported", message: "the lab's kubelet runs no hostNetwork pods" }),
       );
+      return "settled";
+    }
     if (record !== undefined && record.result === undefined) await detach(record); // killed in the middle of an ADD
     const r = record ?? (await attach(spec));
     const processes = spec.containers.map((c) => {
@@ -108,10 +112,7 @@ export function makePodWorker(uid: string, ports: WorkerPorts, recorded?: PodRec
     const ready = (await Promise.all(probes)).every(Boolean);
     const since = r.processes[0]?.startedAt ?? processes[0]?.startedAt ?? "";
     await report(spec, renderStatus(spec, { ...r, processes }, { hostIp: ports.nodeIp, ready, since }));
-    if (!ready) {
-      await sleep(100);
-      throw new Error(`pod ${spec.namespace}/${spec.name} is not ready yet`);
-    }
+    return ready ? "settled" : "waiting";
   }
 
   async function end(spec: PodSpec): Promise<void> {
@@ -129,18 +130,19 @@ export function makePodWorker(uid: string, ports: WorkerPorts, recorded?: PodRec
     },
     /** Processes that ended, for the watch that polls. */
     lost: () => record?.processes.some((p) => startTicks(p.pid) !== p.startTicks) ?? false,
-    async sync(spec: PodSpec | undefined): Promise<void> {
+    async sync(spec: PodSpec | undefined): Promise<Settled> {
       if (spec === undefined) {
         if (record !== undefined) await detach(record);
       } else if (spec.deleting) await end(spec);
       else
         try {
-          await run(spec);
+          return await run(spec);
         } catch (error) {
           if (record?.result === undefined)
             await report(spec, renderWaiting(spec, { hostIp: ports.nodeIp, reason: "CreatePodSandboxError", message: String(error) }));
           throw error;
         }
+      return "settled";
     },
   };
 }

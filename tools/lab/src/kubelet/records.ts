@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 /** What the kubelet must know of a pod to go on after it was killed: kept in a file, written whole before and after each step. */
 export interface PodRecord {
@@ -36,14 +36,26 @@ export interface Records {
   folder(uid: string): string;
 }
 
+/** Every pod of a kubelet's folder; one that goes while we read is passed over. */
+export function podRecords(dir: string): readonly PodRecord[] {
+  if (!existsSync(dir)) return [];
+  return readdirSync(dir)
+    .filter((f) => f.endsWith(".json"))
+    .flatMap((f) => {
+      try {
+        return [JSON.parse(readFileSync(`${dir}/${f}`, "utf8")) as PodRecord];
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+        throw error;
+      }
+    });
+}
+
 export function openRecords(dir: string): Records {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const file = (uid: string) => `${dir}/${uid}.json`;
   return {
-    load: () =>
-      readdirSync(dir)
-        .filter((f) => f.endsWith(".json"))
-        .map((f) => JSON.parse(readFileSync(`${dir}/${f}`, "utf8")) as PodRecord),
+    load: () => podRecords(dir),
     save(record) {
       writeFileSync(`${file(record.uid)}.new`, JSON.stringify(record));
       renameSync(`${file(record.uid)}.new`, file(record.uid));

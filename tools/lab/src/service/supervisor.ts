@@ -100,8 +100,8 @@ async function isReady(spec: ProcessSpec): Promise<boolean> {
   if ("socket" in ready) return await accepts(ready.socket);
   const probe =
     "http" in ready
-      ? ["busybox", "wget", "-q", "-T", "1", "-O", "/dev/null", ready.http]
-      : ["busybox", "nc", "-w", "1", "-z", ready.tcp[0], String(ready.tcp[1])];
+      ? ["timeout", "1", "busybox", "wget", "-q", "-O", "/dev/null", ready.http]
+      : ["bash", "-c", "exec 3<>/dev/tcp/$0/$1", ready.tcp[0], String(ready.tcp[1])];
   const [file = "", ...args] = inNetns(spec.netns, probe);
   return await new Promise((resolve) => {
     const child = spawn(file, args, { stdio: "ignore" });
