@@ -32,7 +32,12 @@ const opened = makeTargetCache({
     const store = openTarget(target);
     const ended = new AbortController();
     const onChange = (prefix: string) => void (tunnelFacts.some((p) => prefix.startsWith(p)) && wakeup.raise());
-    const mirror = openMirror(store, { prefixes: factPrefixes(options.node), signal: AbortSignal.any([signal, ended.signal]), log, onChange });
+    const mirror = openMirror(store, {
+      prefixes: factPrefixes(options.node),
+      signal: AbortSignal.any([signal, ended.signal]),
+      log,
+      onChange,
+    });
     log.info("datastore opened", { endpoints: target.endpoints });
     const close = async () => (ended.abort(), await store.close());
     app.defer(close);

@@ -62,9 +62,22 @@ export type Owner = {
   readonly sequence: bigint | undefined;
 };
 
-export type BlockUtilization = { readonly cidr: string; readonly affinity: string | undefined; readonly capacity: number; readonly free: number; readonly reserved: number };
+export type BlockUtilization = {
+  readonly cidr: string;
+  readonly affinity: string | undefined;
+  readonly capacity: number;
+  readonly free: number;
+  readonly reserved: number;
+};
 /** `pool` is undefined for blocks that lie in no pool. */
-export type PoolUtilization = { readonly pool: string | undefined; readonly cidr: string | undefined; readonly capacity: number; readonly free: number; readonly reserved: number; readonly blocks: readonly BlockUtilization[] };
+export type PoolUtilization = {
+  readonly pool: string | undefined;
+  readonly cidr: string | undefined;
+  readonly capacity: number;
+  readonly free: number;
+  readonly reserved: number;
+  readonly blocks: readonly BlockUtilization[];
+};
 
 export type TunnelKind = "ipip" | "vxlan" | "vxlanV6";
 export type TunnelOutcome = { readonly kind: TunnelKind; readonly address: string | undefined; readonly changed: boolean };

@@ -14,7 +14,11 @@ export async function putPool(store: Pick<Store, "put">, name: string, spec: Rea
 }
 
 /** Write a node as the datastore has it. */
-export async function putNode(store: Pick<Store, "put">, name: string, o: { labels?: Record<string, string>; spec?: object } = {}): Promise<void> {
+export async function putNode(
+  store: Pick<Store, "put">,
+  name: string,
+  o: { labels?: Record<string, string>; spec?: object } = {},
+): Promise<void> {
   const node = { kind: "Node", apiVersion: "projectcalico.org/v3", metadata: { name, labels: o.labels ?? {} }, spec: o.spec ?? {} };
   await store.put(keyOf({ kind: "Node", name }), JSON.stringify(node));
 }
@@ -34,7 +38,8 @@ export function disagreements(dump: ReadonlyMap<string, KeyValue>): readonly str
     count(block, counted);
     const claimant = parseClaimant(block.affinity);
     const key = claimant && affinityKey(claimant.name, block.cidr, claimant.type);
-    if (key !== undefined && !dump.has(key)) problems.push(`block ${formatCidr(block.cidr)} is ${block.affinity}'s, but there is no ${key}`);
+    if (key !== undefined && !dump.has(key))
+      problems.push(`block ${formatCidr(block.cidr)} is ${block.affinity}'s, but there is no ${key}`);
   }
   return [...problems, ...affinityProblems(dump, blocks), ...handleProblems(dump, counted)];
 }

@@ -75,7 +75,10 @@ function settle(line: Line, text: string): void {
   waiting?.resolve(answer.data);
 }
 
-async function ask(line: Line, o: { op: Operation; args: readonly unknown[]; etcd: EtcdTarget | undefined; timeoutMs: number }): Promise<unknown> {
+async function ask(
+  line: Line,
+  o: { op: Operation; args: readonly unknown[]; etcd: EtcdTarget | undefined; timeoutMs: number },
+): Promise<unknown> {
   const id = line.nextId++;
   const answered = Promise.withResolvers<WireAnswer>();
   line.waiting.set(id, answered);

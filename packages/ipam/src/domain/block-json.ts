@@ -83,8 +83,10 @@ export function brokenInvariant(block: Block): string | undefined {
   const free = new Set(block.unallocated);
   if (free.size !== block.unallocated.length) return "an ordinal is in unallocated twice";
   for (const [ordinal, index] of block.allocations.entries()) {
-    if ((index === null) !== free.has(ordinal)) return `ordinal ${ordinal} is ${index === null ? "neither allocated nor" : "both allocated and"} in unallocated`;
-    if (index !== null && block.attributes[index] === undefined) return `ordinal ${ordinal} points at attribute ${index} of ${block.attributes.length}`;
+    if ((index === null) !== free.has(ordinal))
+      return `ordinal ${ordinal} is ${index === null ? "neither allocated nor" : "both allocated and"} in unallocated`;
+    if (index !== null && block.attributes[index] === undefined)
+      return `ordinal ${ordinal} points at attribute ${index} of ${block.attributes.length}`;
   }
   return block.unallocated.every((ordinal) => ordinal < size) ? undefined : "unallocated names an ordinal outside of the block";
 }

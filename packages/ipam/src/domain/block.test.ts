@@ -39,8 +39,16 @@ test("parseBlock: reads its own JSON back, sequence numbers beyond 2^53 exactly"
 test.for([
   { name: "not JSON", edit: () => "{", want: /Cannot parse block/ },
   { name: "too few allocations", edit: (s: string) => s.replace("[null,0,null,null]", "[null,0]"), want: /2 allocations for 4 addresses/ },
-  { name: "free and allocated", edit: (s: string) => s.replace("[0,2,3]", "[0,1,2,3]"), want: /ordinal 1 is both allocated and in unallocated/ },
-  { name: "neither free nor allocated", edit: (s: string) => s.replace("[0,2,3]", "[0,2]"), want: /ordinal 3 is neither allocated nor in unallocated/ },
+  {
+    name: "free and allocated",
+    edit: (s: string) => s.replace("[0,2,3]", "[0,1,2,3]"),
+    want: /ordinal 1 is both allocated and in unallocated/,
+  },
+  {
+    name: "neither free nor allocated",
+    edit: (s: string) => s.replace("[0,2,3]", "[0,2]"),
+    want: /ordinal 3 is neither allocated nor in unallocated/,
+  },
   { name: "attribute out of range", edit: (s: string) => s.replace("[null,0,", "[null,7,"), want: /points at attribute 7 of 1/ },
   { name: "twice in unallocated", edit: (s: string) => s.replace("[0,2,3]", "[0,2,3,3]"), want: /twice/ },
   { name: "host bits", edit: (s: string) => s.replace("10.0.0.0/30", "10.0.0.1/30"), want: /host bits/ },
@@ -114,7 +122,8 @@ test("block: any run of assign and release keeps the invariants, and every store
       for (const a of actions) {
         const before = block;
         nowMs += 10_000;
-        if (a.do === "assign") block = assignFree(block, { handleId: a.handle, attrs: { n: a.handle } }, { count: a.count, reserved: none }).block;
+        if (a.do === "assign")
+          block = assignFree(block, { handleId: a.handle, attrs: { n: a.handle } }, { count: a.count, reserved: none }).block;
         else {
           const r = release(block, [{ ordinal: a.ordinal }], { nowMs, cooldownSec: a.cooldownSec });
           if (r.ok) block = r.value.block;
@@ -124,7 +133,11 @@ test("block: any run of assign and release keeps the invariants, and every store
         const again = parseBlock(renderBlock(block));
         expect(again.ok && renderBlock(again.value)).toBe(renderBlock(block));
       }
-      const all = release(block, [...Array(8).keys()].map((ordinal) => ({ ordinal })), { nowMs, cooldownSec: 0 });
+      const all = release(
+        block,
+        [...Array(8).keys()].map((ordinal) => ({ ordinal })),
+        { nowMs, cooldownSec: 0 },
+      );
       expect(all.ok && isEmpty(collect(all.value.block, { nowMs, cooldownSec: 0 }))).toBe(true);
     }),
   );

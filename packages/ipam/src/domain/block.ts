@@ -95,7 +95,10 @@ function take(block: Block, ordinals: readonly number[], owner: Owner): Block {
 }
 
 /** Attributes are kept once per (handle, owner attributes). */
-function internAttribute(attributes: readonly BlockAttribute[], wanted: BlockAttribute): { attributes: readonly BlockAttribute[]; index: number } {
+function internAttribute(
+  attributes: readonly BlockAttribute[],
+  wanted: BlockAttribute,
+): { attributes: readonly BlockAttribute[]; index: number } {
   const at = attributes.findIndex((a) => a.releasedAt === undefined && attributeKey(a) === attributeKey(wanted));
   return at >= 0 ? { attributes, index: at } : { attributes: [...attributes, wanted], index: attributes.length };
 }

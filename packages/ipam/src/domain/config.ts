@@ -31,7 +31,8 @@ export function parseConfig(text: string | undefined): Result<IpamConfig, string
   if (text === undefined) return ok(DEFAULT_CONFIG);
   try {
     const parsed = configSchema.safeParse(JSON.parse(text));
-    if (!parsed.success) return err(`Cannot parse the IPAM configuration: ${parsed.error.issues.map((i) => `${i.path.join(".")}: ${i.message}`).join("; ")}`);
+    if (!parsed.success)
+      return err(`Cannot parse the IPAM configuration: ${parsed.error.issues.map((i) => `${i.path.join(".")}: ${i.message}`).join("; ")}`);
     const c = parsed.data;
     return ok({
       strictAffinity: c.strict_affinity ?? false,

@@ -49,7 +49,9 @@ export function renderLine(message: WireRequest | WireAnswer): string {
 /** JSON with bigints restored; undefined if it is not JSON. */
 export function parseLine(line: string): unknown {
   try {
-    return JSON.parse(line, (_key, value: unknown) => (typeof value === "string" && /^\d{1,20}n$/.test(value) ? BigInt(value.slice(0, -1)) : value));
+    return JSON.parse(line, (_key, value: unknown) =>
+      typeof value === "string" && /^\d{1,20}n$/.test(value) ? BigInt(value.slice(0, -1)) : value,
+    );
   } catch {
     return undefined;
   }

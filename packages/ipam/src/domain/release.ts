@@ -55,7 +55,8 @@ function mismatch(block: Block, r: ReleaseRequest): ReleaseError | undefined {
   const found = ownerOf(block, r.ordinal)?.handleId;
   if (r.handle !== undefined && r.handle !== found) return { kind: "badHandle", ordinal: r.ordinal, wanted: r.handle, found };
   const sequence = block.sequenceNumberForAllocation.get(r.ordinal);
-  if (r.sequence !== undefined && r.sequence !== sequence) return { kind: "badSequence", ordinal: r.ordinal, wanted: r.sequence, found: sequence };
+  if (r.sequence !== undefined && r.sequence !== sequence)
+    return { kind: "badSequence", ordinal: r.ordinal, wanted: r.sequence, found: sequence };
   return undefined;
 }
 

@@ -18,7 +18,8 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
   const ip = addressOf(request.ip);
   const pool = usablePool(facts.pools, ip, request);
   const cidr = cidrOf(ip, pool.blockLen);
-  const claimant: Claimant = request.use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
+  const claimant: Claimant =
+    request.use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
   const affinity = facts.config.strictAffinity ? claimantText(claimant) : undefined;
   const give = () =>
     giveOne(ports, {
@@ -32,7 +33,8 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
   if (outcome === "missing") outcome = await claimThen(ports, { cidr, claimant, give });
   if (outcome === "given") return { address: `${formatIp(ip)}/${ip.family === 4 ? 32 : 128}` };
   if (outcome === "taken") throw new IpamFault("taken", `Address already assigned in block: ${request.ip}`);
-  if (outcome === "foreign") throw new IpamFault("affinity", `Block host affinity does not match: ${request.ip} is in another host's block and affinity is strict`);
+  if (outcome === "foreign")
+    throw new IpamFault("affinity", `Block host affinity does not match: ${request.ip} is in another host's block and affinity is strict`);
   throw new IpamFault("conflict", `Cannot assign ${request.ip}: its block was removed again at once; try again`);
 }
 
@@ -56,6 +58,7 @@ function usablePool(pools: readonly Pool[], ip: Ip, request: AssignIpRequest): P
     ip,
   );
   if (pool === undefined) throw new IpamFault("noPool", `The provided IP address is not in a configured pool: ${request.ip}`);
-  if (!pool.uses.includes(use)) throw new IpamFault("noPool", `The pool ${pool.name} of ${request.ip} is not for use ${use}, only ${pool.uses.join(", ")}`);
+  if (!pool.uses.includes(use))
+    throw new IpamFault("noPool", `The pool ${pool.name} of ${request.ip} is not for use ${use}, only ${pool.uses.join(", ")}`);
   return pool;
 }

@@ -60,7 +60,14 @@ async function makeJob(
   const use = request.use ?? "Workload";
   const claimant: Claimant = use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
   const nodeLabels = await readNodeLabels(ports.reader, request.node);
-  const pools = selectPools(facts.pools, { family, requested, node: request.node, nodeLabels, namespaceLabels: request.namespaceLabels, use });
+  const pools = selectPools(facts.pools, {
+    family,
+    requested,
+    node: request.node,
+    nodeLabels,
+    namespaceLabels: request.namespaceLabels,
+    use,
+  });
   if (!pools.ok) throw new IpamFault("noPool", pools.error);
   const owner: Owner = { handleId: request.handle, attrs: request.attrs ?? {} };
   return { ports, request, facts, family, pools: pools.value, claimant, owner, wanted: count, got: [], messages: [] };
@@ -108,13 +115,21 @@ async function giveBackUnselected(job: Job, affine: readonly Affine[]): Promise<
 async function fromOwnBlock(job: Job, cidr: Cidr): Promise<void> {
   const outcome = await give(job, cidr, claimantText(job.claimant));
   if (outcome === "foreign") await dropAffinity(job.ports, cidr, job.claimant);
-  if (outcome === "missing" && (await claimBlock(job.ports, cidr, job.claimant)) === "claimed") await give(job, cidr, claimantText(job.claimant));
+  if (outcome === "missing" && (await claimBlock(job.ports, cidr, job.claimant)) === "claimed")
+    await give(job, cidr, claimantText(job.claimant));
 }
 
 async function give(job: Job, cidr: Cidr, affinity: string | undefined): Promise<"missing" | "foreign" | "done"> {
   const { facts, owner } = job;
   const reserved = reservedIn(facts.reserved, cidr);
-  const outcome = await giveFree(job.ports, { cidr, owner, count: missing(job), reserved, cooldownSec: facts.config.cooldownSec, affinity });
+  const outcome = await giveFree(job.ports, {
+    cidr,
+    owner,
+    count: missing(job),
+    reserved,
+    cooldownSec: facts.config.cooldownSec,
+    affinity,
+  });
   if (typeof outcome === "string") return outcome;
   job.got.push(...outcome.map((ordinal) => ({ address: `${formatIp(nthIp(cidr, ordinal))}/${cidr.len}` })));
   return "done";
@@ -147,7 +162,12 @@ async function claimFree(job: Job): Promise<Cidr | undefined> {
 
 async function claimEmptyOfOthers(job: Job): Promise<Cidr | undefined> {
   const { ports, facts, claimant } = job;
-  const candidates = reclaimable(await listBlocks(ports.store, job), { own: claimant, nowMs: ports.clock.now(), config: facts.config, reserved: facts.reserved });
+  const candidates = reclaimable(await listBlocks(ports.store, job), {
+    own: claimant,
+    nowMs: ports.clock.now(),
+    config: facts.config,
+    reserved: facts.reserved,
+  });
   for (const { cidr, claimant: from } of candidates) {
     const outcome = await releaseBlock(ports, { cidr, claimant: from, mustBeEmpty: true, cooldownSec: facts.config.cooldownSec });
     if (outcome === "released" && (await claimBlock(ports, cidr, claimant)) === "claimed") return cidr;
@@ -162,4 +182,3 @@ async function borrow(job: Job): Promise<void> {
   }
   if (missing(job) > 0) job.messages.push(`No IPs available in pools: [${job.pools.map((p) => formatCidr(p.cidr)).join(" ")}]`);
 }
-

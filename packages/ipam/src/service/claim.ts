@@ -25,7 +25,7 @@ function keyOfClaim(cidr: Cidr, claimant: Claimant): string {
 export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"claimed" | "taken"> {
   return await untilWritten(`the claim of ${formatCidr(cidr)}`, async () => {
     const pending = await markPending(ports, cidr, claimant);
-    const ours = await ensureBlock(ports, cidr, claimant);
+    const ours = await ensureBlock(ports, { cidr, claimant, pending });
     if (ours === "conflict") return "conflict";
     if (ours !== "ours") {
       await ports.records.commit([{ key: keyOfClaim(cidr, claimant), value: undefined, revision: pending }], [ours.takenBy]);
@@ -48,13 +48,17 @@ async function markPending({ records }: ClaimPorts, cidr: Cidr, claimant: Claima
   });
 }
 
-/** The block with the claimant's affinity: made, or touched if it is there, which makes a concurrent release fail its compare. */
-async function ensureBlock({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"ours" | { readonly takenBy: Seen } | "conflict"> {
+/** The block with the claimant's affinity: made, or touched if it is there, which makes a concurrent release fail its compare. Only while the affinity is as phase one left it. */
+async function ensureBlock(
+  { records, clock }: ClaimPorts,
+  { cidr, claimant, pending }: { cidr: Cidr; claimant: Claimant; pending: number },
+): Promise<"ours" | { readonly takenBy: Seen } | "conflict"> {
   const { value: block, revision } = await records.block(cidr, { fresh: true });
   const affinity = claimantText(claimant);
   if (block !== undefined && block.affinity !== affinity) return { takenBy: { key: blockKey(cidr), revision } };
   const next = block === undefined ? newBlock(cidr, { affinity, nowMs: clock.now() }) : bumped(block);
-  const outcome = await records.commit([{ key: blockKey(cidr), value: renderBlock(next), revision }]);
+  const change = { key: blockKey(cidr), value: renderBlock(next), revision };
+  const outcome = await records.commit([change], [{ key: keyOfClaim(cidr, claimant), revision: pending }]);
   return outcome.written ? "ours" : "conflict";
 }
 

@@ -13,11 +13,21 @@ export type Facts = { readonly pools: readonly Pool[]; readonly reserved: readon
 
 /** The prefixes and keys that are read for each assignment; worth mirroring in a process that lives on. */
 export function factPrefixes(node: string): readonly string[] {
-  return [prefixOf("IPPool"), prefixOf("IPReservation"), ipamConfigKey, keyOf({ kind: "Node", name: node }), `/calico/ipam/v2/host/${node}/`];
+  return [
+    prefixOf("IPPool"),
+    prefixOf("IPReservation"),
+    ipamConfigKey,
+    keyOf({ kind: "Node", name: node }),
+    `/calico/ipam/v2/host/${node}/`,
+  ];
 }
 
 export async function readFacts(store: Pick<Store, "get" | "list">): Promise<Facts> {
-  const [pools, reservations, config] = await Promise.all([store.list(prefixOf("IPPool")), store.list(prefixOf("IPReservation")), store.get(ipamConfigKey)]);
+  const [pools, reservations, config] = await Promise.all([
+    store.list(prefixOf("IPPool")),
+    store.list(prefixOf("IPReservation")),
+    store.get(ipamConfigKey),
+  ]);
   const parsed = parseConfig(config?.value);
   if (!parsed.ok) throw new IpamFault("corrupt", `${parsed.error}; correct ${ipamConfigKey}`);
   return {

@@ -30,7 +30,8 @@ export async function* findFreeBlocks(
     let probes = 0;
     for (const cidr of blockOrder(pool.cidr, pool.blockLen, o.seed)) {
       if (isWhollyReserved(o.reserved, cidr)) continue;
-      if (existing === undefined && probes++ >= PROBES) existing = new Set((await store.list(prefixOf("IPAMBlock"))).items.map((kv) => kv.key));
+      if (existing === undefined && probes++ >= PROBES)
+        existing = new Set((await store.list(prefixOf("IPAMBlock"))).items.map((kv) => kv.key));
       const taken = existing === undefined ? (await store.get(blockKey(cidr))) !== undefined : existing.has(blockKey(cidr));
       if (!taken) yield cidr;
     }
@@ -66,4 +67,3 @@ export function reclaimable(
     return foreign && idle && empty && !isWhollyReserved(o.reserved, block.cidr) ? [{ cidr: block.cidr, claimant }] : [];
   });
 }
-

@@ -57,7 +57,13 @@ function unusable(block: Block | undefined, affinity: string | undefined): "miss
 /** Give one address. "strict": only the block's own host may take from it. */
 export async function giveOne(
   { records, clock }: GivePorts,
-  o: { readonly cidr: Cidr; readonly ordinal: number; readonly owner: Owner; readonly cooldownSec: number; readonly affinity: string | undefined },
+  o: {
+    readonly cidr: Cidr;
+    readonly ordinal: number;
+    readonly owner: Owner;
+    readonly cooldownSec: number;
+    readonly affinity: string | undefined;
+  },
 ): Promise<"missing" | "foreign" | "taken" | "given"> {
   return await untilWritten(`block ${formatCidr(o.cidr)}`, async () => {
     const stored = await records.block(o.cidr, { fresh: true });

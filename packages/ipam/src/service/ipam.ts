@@ -59,7 +59,8 @@ async function autoAssign(ports: AssignPorts, request: AutoAssignRequest): Promi
   const assign = async (family: Family, count: number): Promise<FamilyAssignment> => {
     if (count === 0) return { requested: 0, ips: [], messages: [] };
     const room = await roomOf(ports, request, family);
-    if (room.held.length > 0 && room.free < count) return { requested: count, ips: room.held.map((address) => ({ address })), messages: [] };
+    if (room.held.length > 0 && room.free < count)
+      return { requested: count, ips: room.held.map((address) => ({ address })), messages: [] };
     return await assignFamily(ports, { request, facts, family, count });
   };
   return { v4: await assign(4, request.num4), v6: await assign(6, request.num6) };

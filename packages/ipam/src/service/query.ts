@@ -33,7 +33,8 @@ export async function ownerOfIp(ports: ReleasePorts, o: { readonly ip: string; r
   const ordinal = block === undefined ? 0 : ordinalOf(block.cidr, ip);
   const owner = block === undefined ? undefined : ownerOf(block, ordinal);
   if (block !== undefined && isCooling(block, ordinal)) throw new IpamFault("notFound", `address ${o.ip} is in cooldown`);
-  if (block === undefined || owner === undefined) throw new IpamFault("notFound", `resource does not exist: ${o.ip} with error: IP is unassigned`);
+  if (block === undefined || owner === undefined)
+    throw new IpamFault("notFound", `resource does not exist: ${o.ip} with error: IP is unassigned`);
   return {
     handle: owner.handleId,
     attrs: owner.secondary ?? {},
@@ -58,7 +59,17 @@ export async function utilization({ store, clock }: ReleasePorts, facts: Facts):
   });
   const orphans = blocks.filter((b) => !pools.some((p) => cidrCovers(p.cidr, b.cidr))).map((b) => usageOf(b, facts));
   if (orphans.length === 0) return rows;
-  return [...rows, { pool: undefined, cidr: undefined, capacity: sum(orphans, "capacity"), free: sum(orphans, "free"), reserved: sum(orphans, "reserved"), blocks: orphans }];
+  return [
+    ...rows,
+    {
+      pool: undefined,
+      cidr: undefined,
+      capacity: sum(orphans, "capacity"),
+      free: sum(orphans, "free"),
+      reserved: sum(orphans, "reserved"),
+      blocks: orphans,
+    },
+  ];
 }
 
 function usageOf(block: Block, facts: Facts): BlockUtilization {

@@ -1,5 +1,17 @@
 /** Giving addresses back. Source: calico libcalico-go/lib/ipam/ipam.go (ReleaseIPs, ReleaseByHandle). */
-import { blockKey, cidrContains, cidrOf, formatCidr, formatIp, handleKey, nthIp, ordinalOf, parseCidr, parseKey, prefixOf } from "@calico/model";
+import {
+  blockKey,
+  cidrContains,
+  cidrOf,
+  formatCidr,
+  formatIp,
+  handleKey,
+  nthIp,
+  ordinalOf,
+  parseCidr,
+  parseKey,
+  prefixOf,
+} from "@calico/model";
 import type { Cidr, Ip } from "@calico/model";
 import type { Store } from "@calico/datastore";
 
@@ -21,7 +33,10 @@ import type { Change, Stored } from "./records.ts";
 export type ReleasePorts = GivePorts & { readonly store: Pick<Store, "get" | "list"> };
 
 /** Release addresses, block by block. A condition that does not hold leaves all of its block as it is. */
-export async function releaseIps(ports: ReleasePorts, o: { readonly requests: readonly ReleaseIpRequest[]; readonly facts: Facts }): Promise<ReleaseOutcome> {
+export async function releaseIps(
+  ports: ReleasePorts,
+  o: { readonly requests: readonly ReleaseIpRequest[]; readonly facts: Facts },
+): Promise<ReleaseOutcome> {
   const wanted = o.requests.map((request) => ({ request, ip: addressOf(request.ip) }));
   const released: string[] = [];
   const notAllocated: string[] = [];
@@ -30,7 +45,11 @@ export async function releaseIps(ports: ReleasePorts, o: { readonly requests: re
     const cidr = group[0]?.cidr;
     if (cidr === undefined) notAllocated.push(...group.map((w) => formatIp(w.ip)));
     else {
-      const requests = group.map(({ request, ip }) => ({ ordinal: ordinalOf(cidr, ip), handle: request.handle, sequence: request.sequence }));
+      const requests = group.map(({ request, ip }) => ({
+        ordinal: ordinalOf(cidr, ip),
+        handle: request.handle,
+        sequence: request.sequence,
+      }));
       const outcome = await releaseInBlock(ports, { cidr, requests, cooldownSec: o.facts.config.cooldownSec });
       released.push(...outcome.released.map((n) => formatIp(nthIp(cidr, n))));
       notAllocated.push(...outcome.notAllocated.map((n) => formatIp(nthIp(cidr, n))));
@@ -83,8 +102,12 @@ async function releaseInBlock(
 
 function faultOf(cidr: Cidr, e: ReleaseError): IpamFault {
   const ip = formatIp(nthIp(cidr, e.ordinal));
-  if (e.kind === "badHandle") return new IpamFault("badHandle", `Cannot release ${ip}: it belongs to handle ${e.found ?? "(none)"}, not ${e.wanted}`);
-  return new IpamFault("badSequence", `Cannot release ${ip}: it was assigned again (sequence ${e.found ?? "(none)"}, expected ${e.wanted})`);
+  if (e.kind === "badHandle")
+    return new IpamFault("badHandle", `Cannot release ${ip}: it belongs to handle ${e.found ?? "(none)"}, not ${e.wanted}`);
+  return new IpamFault(
+    "badSequence",
+    `Cannot release ${ip}: it was assigned again (sequence ${e.found ?? "(none)"}, expected ${e.wanted})`,
+  );
 }
 
 /** A block that is empty and nobody's goes; one with an affinity stays for its host. */
@@ -99,7 +122,10 @@ function handleChange(id: string, stored: Stored<Handle>, next: Handle): readonl
 }
 
 /** Release all addresses of a handle; undefined if there is no such handle. One transaction per block. */
-export async function releaseByHandle(ports: ReleasePorts, o: { readonly handle: string; readonly cooldownSec: number }): Promise<readonly string[] | undefined> {
+export async function releaseByHandle(
+  ports: ReleasePorts,
+  o: { readonly handle: string; readonly cooldownSec: number },
+): Promise<readonly string[] | undefined> {
   const released: string[] = [];
   let found = false;
   for (;;) {
@@ -129,4 +155,3 @@ async function releaseOneBlock(
   if (!(await records.commit(changes)).written) return "conflict";
   return (outcome?.released ?? []).map((n) => formatIp(nthIp(cidr.value, n)));
 }
-

@@ -85,7 +85,12 @@ function makeClock() {
   return { now: () => (ms += 40_000) };
 }
 
-async function live(store: FakeStore, s: fc.Scheduler, p: { node: string; actions: readonly Action[]; diesAfter: number }, journal: Journal) {
+async function live(
+  store: FakeStore,
+  s: fc.Scheduler,
+  p: { node: string; actions: readonly Action[]; diesAfter: number },
+  journal: Journal,
+) {
   const clock = makeClock();
   let ipam = makeIpam({ store: schedule(store, s, p.diesAfter), clock });
   for (const a of p.actions) {
@@ -105,7 +110,10 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
     fc.asyncProperty(fc.scheduler(), processes, fc.boolean(), async (s, all, strict) => {
       const store = makeFakeStore();
       await putPool(store, "p", { cidr: "10.0.0.0/29", blockSize: 30 });
-      await store.put("/calico/ipam/v2/config", JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }));
+      await store.put(
+        "/calico/ipam/v2/config",
+        JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
+      );
       const journal: Journal = { owned: [], released: new Set() };
       await s.waitFor(Promise.all(all.map((p) => live(store, s, p, journal))));
 

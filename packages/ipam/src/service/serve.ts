@@ -11,7 +11,12 @@ export type Served = { readonly op: string; readonly seconds: number; readonly o
 /** The answer line to one request line; never throws. */
 export async function answerLine(
   line: string,
-  o: { readonly ipamOf: IpamOf; readonly defaultTarget: EtcdTarget; readonly onServed: (served: Served) => void; readonly now: () => number },
+  o: {
+    readonly ipamOf: IpamOf;
+    readonly defaultTarget: EtcdTarget;
+    readonly onServed: (served: Served) => void;
+    readonly now: () => number;
+  },
 ): Promise<string> {
   const json = parseLine(line);
   const request = requestSchema.safeParse(json);
@@ -48,7 +53,10 @@ function idOf(json: unknown): number {
 const MAX_TARGETS = 8;
 
 /** Opened things by datastore. `open` is told the target; `close` ends what fell out. */
-export function makeTargetCache<T>(o: { readonly open: (target: EtcdTarget) => T; readonly close: (value: T) => void }): (target: EtcdTarget) => T {
+export function makeTargetCache<T>(o: {
+  readonly open: (target: EtcdTarget) => T;
+  readonly close: (value: T) => void;
+}): (target: EtcdTarget) => T {
   const known = new Map<string, T>();
   return (target) => {
     const key = targetKey(target);

@@ -27,13 +27,37 @@ type TunnelRow = {
 };
 
 const TUNNELS: readonly TunnelRow[] = [
-  { kind: "ipip", family: 4, handle: "ipip-tunnel-addr-", type: "ipipTunnelAddress", path: ["bgp", "ipv4IPIPTunnelAddr"], wants: (p) => p.ipip !== "Never" },
-  { kind: "vxlan", family: 4, handle: "vxlan-tunnel-addr-", type: "vxlanTunnelAddress", path: ["ipv4VXLANTunnelAddr"], wants: (p) => p.vxlan !== "Never" },
-  { kind: "vxlanV6", family: 6, handle: "vxlan-v6-tunnel-addr-", type: "vxlanV6TunnelAddress", path: ["ipv6VXLANTunnelAddr"], wants: (p) => p.vxlan !== "Never" },
+  {
+    kind: "ipip",
+    family: 4,
+    handle: "ipip-tunnel-addr-",
+    type: "ipipTunnelAddress",
+    path: ["bgp", "ipv4IPIPTunnelAddr"],
+    wants: (p) => p.ipip !== "Never",
+  },
+  {
+    kind: "vxlan",
+    family: 4,
+    handle: "vxlan-tunnel-addr-",
+    type: "vxlanTunnelAddress",
+    path: ["ipv4VXLANTunnelAddr"],
+    wants: (p) => p.vxlan !== "Never",
+  },
+  {
+    kind: "vxlanV6",
+    family: 6,
+    handle: "vxlan-v6-tunnel-addr-",
+    type: "vxlanV6TunnelAddress",
+    path: ["ipv6VXLANTunnelAddr"],
+    wants: (p) => p.vxlan !== "Never",
+  },
 ];
 
 /** Make the node's tunnel addresses what the pools ask for. Nothing is written when they are already. */
-export async function ensureTunnelAddresses(ports: AssignPorts, o: { readonly node: string; readonly facts: Facts }): Promise<readonly TunnelOutcome[]> {
+export async function ensureTunnelAddresses(
+  ports: AssignPorts,
+  o: { readonly node: string; readonly facts: Facts },
+): Promise<readonly TunnelOutcome[]> {
   const out: TunnelOutcome[] = [];
   for (const row of TUNNELS) {
     const node = await readNode(ports, o.node);
@@ -62,7 +86,8 @@ async function addressFor(ports: AssignPorts, o: Wanted): Promise<string | undef
   const facts = { ...o.facts, pools: o.pools };
   const assigned = await assignFamily(ports, { request, facts, family: o.row.family, count: 1 });
   const address = assigned.ips[0]?.address.split("/")[0];
-  if (address === undefined) throw new IpamFault("limit", `Cannot give node ${o.node} its ${o.row.kind} tunnel address: ${assigned.messages.join("; ")}`);
+  if (address === undefined)
+    throw new IpamFault("limit", `Cannot give node ${o.node} its ${o.row.kind} tunnel address: ${assigned.messages.join("; ")}`);
   return address;
 }
 
@@ -92,7 +117,10 @@ function valueAt(spec: Record<string, unknown>, path: readonly string[]): string
 }
 
 /** Change one field of the Node and leave every other as it is, whatever it is. */
-async function writeNode({ records }: AssignPorts, o: { node: string; path: readonly string[]; address: string | undefined }): Promise<void> {
+async function writeNode(
+  { records }: AssignPorts,
+  o: { node: string; path: readonly string[]; address: string | undefined },
+): Promise<void> {
   const key = keyOf({ kind: "Node", name: o.node });
   await untilWritten(`Node ${o.node}`, async () => {
     const { value, revision } = await records.text(key);
