@@ -25,7 +25,7 @@ const WITHIN_MS = 10_000;
 export async function runDemo(options: DemoOptions): Promise<boolean> {
   const started = performance.now();
   const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`;
-  await using lab = await bringUp(options);
+  await using lab = await bringUpDemo(options);
   const outcomes = [...(await showCluster(lab))];
 
   console.log(heading("Connectivity"));
@@ -49,8 +49,8 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   return failed.length === 0;
 }
 
-/** Cables, processes, manifests and pods, with progress. */
-async function bringUp(options: DemoOptions): Promise<Lab> {
+/** Cables, processes, manifests and pods, with progress on stderr where the caller prints data. */
+export async function bringUpDemo(options: Omit<DemoOptions, "check">): Promise<Lab> {
   let lab: Lab | undefined;
   const topology = planTopology(options.id);
   const need = (): Lab => {

@@ -1,0 +1,70 @@
+import process from "node:process";
+import { bringUpDemo, connectivityChecks, followApplied, type Lab, readProcesses, runCheck } from "@calico/lab";
+import { percentile, plain, type Row, type Suite, type SuiteOptions } from "../row.ts";
+
+const GOAL_MATRIX_S = 30;
+const GOAL_NODE_MIB = 500;
+
+/** The demonstration's own figures: how long until it stands, what its processes hold in memory, how fast changes reach the kernel. */
+export const demo: Suite = {
+  description: "time to the connectivity matrix, memory per process, delay from a change's commit to the kernel",
+  async run(options) {
+    const started = performance.now();
+    await using lab = await bringUpDemo({ id: `bench-${process.pid}`, encap: "auto", signal: options.signal });
+    options.progress("connectivity matrix");
+    for (const check of connectivityChecks(lab)) {
+      const { ok, got } = await runCheck(check, 10_000);
+      if (!ok) throw new Error(`Cannot measure: the line "${check.name}" of the matrix does not hold: ${got}`);
+    }
+    const matrix = plain("time to matrix", (performance.now() - started) / 1000, "s", GOAL_MATRIX_S);
+    const delays = await labelDelays(lab, options);
+    return [matrix, ...memory(lab), ...delays];
+  },
+};
+
+function memory(lab: Lab): readonly Row[] {
+  const processes = readProcesses(lab.topology);
+  const each = processes.map((p) => plain(`resident memory: ${p.name}`, p.rssMiB, "MiB"));
+  const sums = lab.topology.nodes.map((node) => {
+    const sum = processes.filter((p) => p.node === node.name).reduce((total, p) => total + p.rssMiB, 0);
+    return plain(`resident memory: all of ${node.name}`, sum, "MiB", GOAL_NODE_MIB);
+  });
+  return [...each, ...sums];
+}
+
+/** Give a pod a label that a policy selects by, and take it away; each time from kubectl's return to felix's report on the node of the policy's pod. */
+async function labelDelays(lab: Lab, { quick, progress, signal }: SuiteOptions): Promise<readonly Row[]> {
+  await using applied = await followApplied(lab.endpoints.nats);
+  const node = lab.topology.nodes[1]?.name;
+  const total: number[] = [];
+  const stages = { busMs: [] as number[], calcMs: [] as number[], kernelMs: [] as number[] };
+  const rounds = quick ? 6 : 60;
+  for (let i = 0; i < rounds; i++) {
+    progress(`label change ${i + 1} of ${rounds}`);
+    const since = Date.now();
+    const ran = await lab.kubectl(["label", "--overwrite", "pod", "client-1", i % 2 === 0 ? "access=granted" : "access-"]);
+    if (ran.code !== 0) throw new Error(`Cannot label client-1: ${ran.stderr.trim()}`);
+    const committed = Date.now();
+    const find = () => applied.since(since).find((r) => r.component === "felix" && r.node === node && r.changed.length > 0);
+    while (find() === undefined) {
+      if (Date.now() - committed > 10_000) throw new Error(`Cannot measure: no report of felix on ${node} within 10 s of change ${i + 1}`);
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const report = find();
+    if (report === undefined) continue;
+    // kubectl ends some milliseconds after the API's commit; a change that was in the kernel before then counts as 0.
+    total.push(Math.max(0, Date.parse(report.at) - committed));
+    for (const stage of ["busMs", "calcMs", "kernelMs"] as const) stages[stage].push(report.stages[stage]);
+  }
+  const both = (name: string, values: readonly number[]) => [
+    plain(`${name}, p50`, percentile(values, 50), "ms"),
+    plain(`${name}, p99`, percentile(values, 99), "ms"),
+  ];
+  return [
+    ...both("label change: kubectl's return → kernel", total),
+    ...both("label change: etcd commit → felix (bus)", stages.busMs),
+    ...both("label change: calculation", stages.calcMs),
+    ...both("label change: kernel", stages.kernelMs),
+  ];
+}
