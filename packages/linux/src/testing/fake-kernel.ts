@@ -62,3 +62,7 @@ export function shownLink(link: FakeLink): Link {
   const peerUp = peer === undefined || peer.netns.links.some((l) => l.index === peer.index && l.up);
   return { ...rest, carrier: link.up && peerUp, peerIndex: peer?.index };
 }
+
+export function announce(netns: FakeNetns, link: FakeLink): void {
+  emit(netns, { kind: "linkChanged", link: shownLink(link) });
+}

@@ -1,9 +1,9 @@
 /** Links of the fake kernel: making, changing, removing, and what goes with them. */
 import { ERRNO } from "../domain/errno.ts";
 import type { LinkChange, LinkSpec, VethPeer } from "../ports.ts";
-import { emit } from "./fake-kernel.ts";
+import { announce, emit } from "./fake-kernel.ts";
 import type { FakeKernel, FakeLink, FakeNetns } from "./fake-kernel.ts";
-import { announce, connect } from "./fake-netlink-ops.ts";
+import { connect } from "./fake-routes.ts";
 import { Refusal, theLink } from "./refusal.ts";
 
 const MAX_NAME = 15;
@@ -112,7 +112,7 @@ function goUp(netns: FakeNetns, link: Mutable<FakeLink>): void {
 function goDown(netns: FakeNetns, link: Mutable<FakeLink>): void {
   link.up = false;
   announce(netns, link);
-  dropRoutes(netns, link.index, "down");
+  dropRoutes(netns, link.index);
   netns.neighbours = netns.neighbours.filter((n) => n.index !== link.index || n.proxy === true);
   netns.addresses = netns.addresses.filter((a) => a.index !== link.index || !a.cidr.includes(":"));
 }
@@ -134,14 +134,14 @@ function remove(netns: FakeNetns, index: number): void {
 }
 
 function forget(netns: FakeNetns, index: number): void {
-  dropRoutes(netns, index, "gone");
+  dropRoutes(netns, index);
   netns.addresses = netns.addresses.filter((a) => a.index !== index);
   netns.neighbours = netns.neighbours.filter((n) => n.index !== index);
   netns.fdb = netns.fdb.filter((e) => e.index !== index);
 }
 
 /** IPv4 routes vanish without an event, as in the kernel; IPv6 ones with one. */
-function dropRoutes(netns: FakeNetns, index: number, _why: "down" | "gone"): void {
+function dropRoutes(netns: FakeNetns, index: number): void {
   const gone = netns.routes.filter((r) => r.indexes.includes(index));
   netns.routes = netns.routes.filter((r) => !r.indexes.includes(index));
   for (const { route } of gone) if (route.dst.includes(":")) emit(netns, { kind: "routeRemoved", route });

@@ -1,11 +1,11 @@
 /** What the fake kernel does for each change, and when it refuses. */
-import { cidrContains, formatCidr, parseCidr, parseCidrLoose, parseIp } from "@calico/model";
+import { formatCidr, parseCidrLoose, parseIp } from "@calico/model";
 import { ERRNO } from "../domain/errno.ts";
 import type { FdbEntry, Neighbour, NetlinkOp, Rule } from "../ports.ts";
-import { emit, shownLink } from "./fake-kernel.ts";
+import { emit } from "./fake-kernel.ts";
 import type { FakeKernel, FakeLink, FakeNetns } from "./fake-kernel.ts";
 import { addLink, deleteLink, setLink } from "./fake-links.ts";
-import { deleteRoute, writeRoute } from "./fake-routes.ts";
+import { connect, deleteRoute, writeRoute } from "./fake-routes.ts";
 import { Refusal, theLink } from "./refusal.ts";
 
 export { Refusal } from "./refusal.ts";
@@ -52,20 +52,6 @@ function replaceAddress(netns: FakeNetns, name: string, cidr: string, options: {
   netns.addresses = [...netns.addresses.filter((a) => a.index !== link.index || a.cidr !== text), { index: link.index, cidr: text, scope }];
   emit(netns, { kind: "addressChanged", address: { link: name, cidr: text, scope } });
   if (link.up) connect(netns, link, text);
-}
-
-/** The route to the subnet of an address, which the kernel makes itself. */
-export function connect(netns: FakeNetns, link: FakeLink, cidr: string): void {
-  const parsed = parseCidrLoose(cidr);
-  if (!parsed.ok || parsed.value.len === (parsed.value.family === 4 ? 32 : 128)) return;
-  const dst = formatCidr(parsed.value);
-  const route =
-    parsed.value.family === 4
-      ? ({ dst, type: "unicast", dev: link.name, protocol: 2, scope: "link", src: cidr.split("/")[0] } as const)
-      : ({ dst, type: "unicast", dev: link.name, protocol: 2, scope: "global", metric: 256 } as const);
-  if (netns.routes.some((r) => r.route.dst === dst && r.route.dev === link.name && r.route.protocol === 2)) return;
-  netns.routes.push({ route, indexes: [link.index] });
-  emit(netns, { kind: "routeChanged", route });
 }
 
 function deleteAddress(netns: FakeNetns, name: string, cidr: string): void {
@@ -147,21 +133,4 @@ function ruleKey(r: Rule): string {
     r.mark,
     r.mark === undefined ? undefined : (r.mask ?? 0xffffffff),
   ]);
-}
-
-/** Whether an address of that link's subnets is on it. */
-export function onSubnet(netns: FakeNetns, ip: string, index: number | undefined): number | undefined {
-  const address = parseIp(ip);
-  if (!address.ok) throw new Refusal(ERRNO.EINVAL, address.error);
-  for (const { route, indexes } of netns.routes) {
-    const [oif] = indexes;
-    if (route.type !== "unicast" || route.via !== undefined || oif === undefined || (index !== undefined && oif !== index)) continue;
-    const cidr = parseCidr(route.dst);
-    if (cidr.ok && cidr.value.family === address.value.family && cidrContains(cidr.value, address.value)) return oif;
-  }
-  return undefined;
-}
-
-export function announce(netns: FakeNetns, link: FakeLink): void {
-  emit(netns, { kind: "linkChanged", link: shownLink(link) });
 }

@@ -1,12 +1,11 @@
 /** Routes of the fake kernel. */
-import { parseCidr } from "@calico/model";
+import { cidrContains, formatCidr, parseCidr, parseCidrLoose, parseIp } from "@calico/model";
 import { ERRNO } from "../domain/errno.ts";
 import { defaultScope, hasNextHop, routeKey } from "../domain/route-identity.ts";
 import { TABLE_MAIN } from "../domain/protocol.ts";
 import type { Route, RouteRef } from "../ports.ts";
 import { emit } from "./fake-kernel.ts";
-import type { FakeNetns } from "./fake-kernel.ts";
-import { onSubnet } from "./fake-netlink-ops.ts";
+import type { FakeLink, FakeNetns } from "./fake-kernel.ts";
 import { Refusal, theLink } from "./refusal.ts";
 
 const METRIC_V6 = 1024;
@@ -75,4 +74,31 @@ function matches(route: Route, ref: RouteRef): boolean {
     (ref.dev === undefined || route.dev === ref.dev) &&
     (ref.via === undefined || route.via === ref.via)
   );
+}
+
+/** Index of the device (that one, if given) with a directly connected route to the address. */
+function onSubnet(netns: FakeNetns, ip: string, index: number | undefined): number | undefined {
+  const address = parseIp(ip);
+  if (!address.ok) throw new Refusal(ERRNO.EINVAL, address.error);
+  for (const { route, indexes } of netns.routes) {
+    const [oif] = indexes;
+    if (route.type !== "unicast" || route.via !== undefined || oif === undefined || (index !== undefined && oif !== index)) continue;
+    const cidr = parseCidr(route.dst);
+    if (cidr.ok && cidr.value.family === address.value.family && cidrContains(cidr.value, address.value)) return oif;
+  }
+  return undefined;
+}
+
+/** The route to the subnet of an address, which the kernel makes itself. */
+export function connect(netns: FakeNetns, link: FakeLink, cidr: string): void {
+  const parsed = parseCidrLoose(cidr);
+  if (!parsed.ok || parsed.value.len === (parsed.value.family === 4 ? 32 : 128)) return;
+  const dst = formatCidr(parsed.value);
+  const route =
+    parsed.value.family === 4
+      ? ({ dst, type: "unicast", dev: link.name, protocol: 2, scope: "link", src: cidr.split("/")[0] } as const)
+      : ({ dst, type: "unicast", dev: link.name, protocol: 2, scope: "global", metric: 256 } as const);
+  if (netns.routes.some((r) => r.route.dst === dst && r.route.dev === link.name && r.route.protocol === 2)) return;
+  netns.routes.push({ route, indexes: [link.index] });
+  emit(netns, { kind: "routeChanged", route });
 }
