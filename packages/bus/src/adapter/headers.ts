@@ -1,0 +1,29 @@
+/** The names on the wire, and a message of the stream as a LogMessage. */
+import type { JsMsg } from "@nats-io/jetstream";
+import { COMPLETE_SUBJECT } from "../domain/subject.ts";
+import type { LogEntry, LogMessage } from "../ports.ts";
+
+export const HEADER = { key: "Calico-Key", revision: "Calico-Revision", op: "Calico-Op" } as const;
+
+export function decodeMessage(message: JsMsg): LogMessage {
+  const { seq, headers } = message;
+  const { pending } = message.info;
+  const revision = Number(headers?.get(HEADER.revision) ?? Number.NaN);
+  if (message.subject === COMPLETE_SUBJECT) return { kind: "complete", seq, pending, revision };
+  const key = headers?.get(HEADER.key) ?? "";
+  const op = headers?.get(HEADER.op);
+  if (key === "" || (op !== "put" && op !== "delete") || !Number.isSafeInteger(revision)) return { kind: "other", seq, pending };
+  return { kind: "change", seq, pending, key, op, revision, data: () => message.string() };
+}
+
+export function decodeEntry(message: JsMsg): LogEntry | undefined {
+  const decoded = decodeMessage(message);
+  if (decoded.kind !== "change") return undefined;
+  const { key, op, revision, seq } = decoded;
+  return { key, subject: message.subject, op, revision, seq, atMs: timeOf(message) };
+}
+
+/** When the stream took it, in milliseconds with their fraction, by the server's clock. */
+export function timeOf(message: JsMsg): number {
+  return Number(message.timestampNanos / 1000n) / 1000;
+}

@@ -1,0 +1,122 @@
+import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
+import { headers } from "@nats-io/nats-core";
+import { COMPLETE_SUBJECT, FENCE_SUBJECT, HEARTBEAT_SUBJECT, STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
+import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
+import { decodeEntry, HEADER } from "./headers.ts";
+import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
+import { openSession } from "./session.ts";
+import { ensureLogStream, type StreamOptions } from "./stream.ts";
+
+/** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
+const WRONG_LAST_SEQUENCE = 10071;
+/** Headers count against the server's max_payload. */
+const HEADERS_OCTETS = 2048;
+
+/** The event log on JetStream. */
+export function makeNatsLog(nats: Nats, options: StreamOptions & { readonly signal: AbortSignal }): EventLog {
+  return {
+    async claim(leader) {
+      const handle = await nats.use(options.signal);
+      const { created } = await ensureLogStream(handle.jsm, options);
+      const fence = await handle.js.publish(FENCE_SUBJECT, JSON.stringify({ ...leader, at: new Date().toISOString() }));
+      return makeWriter(nats, handle, { created, fenceSeq: fence.seq });
+    },
+    async drop() {
+      const { jsm } = await nats.use(options.signal);
+      await jsm.streams.delete(STREAM);
+    },
+    heartbeat(beat) {
+      nats.handle?.nc.publish(HEARTBEAT_SUBJECT, JSON.stringify(beat));
+    },
+  };
+}
+
+function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly created: string; readonly fenceSeq: number }): LogWriter {
+  const broken = new AbortController();
+  let sentSeq = start.fenceSeq;
+  let ackedSeq = start.fenceSeq;
+  let completeSeq: number | undefined;
+  const fail = (fault: LogFault): never => {
+    broken.abort(fault);
+    throw fault;
+  };
+  const unlisten = nats.onDisconnect(() => broken.abort(new LogFault("gone", "Cannot write the log: nats disconnected")));
+
+  /** The whole fence: each message is taken only as the very next one after ours. */
+  async function send(subject: string, data: string, fields: readonly (readonly [string, string])[], msgID: string): Promise<number> {
+    if (broken.signal.aborted) throw broken.signal.reason;
+    const expected = sentSeq++;
+    const hdrs = headers();
+    for (const [name, value] of fields) hdrs.set(name, value);
+    let ack: PubAck;
+    try {
+      ack = await js.publish(subject, data, { msgID, headers: hdrs, expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS });
+    } catch (error) {
+      return fail(faultOf(subject, error));
+    }
+    if (ack.duplicate || ack.seq !== expected + 1)
+      return fail(new LogFault("gone", `Cannot publish ${subject}: expected sequence ${expected + 1}, got ${ack.seq}`));
+    ackedSeq = Math.max(ackedSeq, ack.seq);
+    return ack.seq;
+  }
+
+  return {
+    broken: broken.signal,
+    maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
+    entries: () => readEntries(nats, start.fenceSeq),
+    append: ({ key, subject, op, revision, data }: Publication) =>
+      send(
+        subject,
+        data,
+        [
+          [HEADER.key, key],
+          [HEADER.revision, String(revision)],
+          [HEADER.op, op],
+        ],
+        `${revision}:${key}`,
+      ),
+    async complete(revision) {
+      completeSeq = await send(COMPLETE_SUBJECT, "", [[HEADER.revision, String(revision)]], `complete:${start.fenceSeq}:${revision}`);
+    },
+    async check() {
+      const { created, state } = await jsm.streams.info(STREAM).catch((error: unknown) => fail(faultOf("the log", error)));
+      if (created !== start.created) fail(new LogFault("gone", "Cannot go on writing the log: it was removed and made again"));
+      if (state.last_seq > sentSeq)
+        fail(new LogFault("fenced", `Cannot go on writing the log: it is at ${state.last_seq}, we at ${sentSeq}`));
+      if (state.last_seq < ackedSeq) fail(new LogFault("gone", `Cannot go on writing the log: it lost messages after ${state.last_seq}`));
+      if (completeSeq !== undefined && state.first_seq > completeSeq)
+        fail(new LogFault("gone", "Cannot go on writing the log: it was emptied"));
+    },
+    async forget({ subject, seq }) {
+      await jsm.streams.purge(STREAM, { filter: subject, seq: seq + 1 });
+    },
+    async [Symbol.asyncDispose]() {
+      unlisten();
+      broken.abort(new LogFault("gone", "Cannot write the log: this writer was closed"));
+    },
+  };
+}
+
+function faultOf(what: string, error: unknown): LogFault {
+  if (error instanceof LogFault) return error;
+  if (error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE) {
+    return new LogFault("fenced", `Cannot publish ${what}: another writer was there before`, error);
+  }
+  return new LogFault("gone", `Cannot publish ${what}: ${error instanceof Error ? error.message : String(error)}`, error);
+}
+
+/** The fence itself is the last message, so reading ends there. */
+async function readEntries(nats: Nats, fenceSeq: number): Promise<ReadonlyMap<string, LogEntry>> {
+  const entries = new Map<string, LogEntry>();
+  const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
+  try {
+    for await (const message of session.messages) {
+      const entry = decodeEntry(message);
+      if (entry !== undefined) entries.set(entry.key, entry);
+      if (message.seq >= fenceSeq) break;
+    }
+  } finally {
+    await session.close();
+  }
+  return entries;
+}

@@ -1,0 +1,154 @@
+import type { Logger } from "@calico/daemon";
+import { pause } from "@calico/daemon";
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
+
+export interface NatsOptions {
+  /** `nats://HOST:PORT` or `tls://HOST:PORT` each. */
+  readonly servers: readonly string[];
+  /** Shown by nats-server's monitoring. */
+  readonly name: string;
+  readonly log: Logger;
+  /** TLS, credentials and the like, as nats.js names them. */
+  readonly connection?: Omit<NodeConnectionOptions, "servers" | "name">;
+}
+
+export interface NatsHandle {
+  readonly nc: NatsConnection;
+  readonly js: JetStreamClient;
+  readonly jsm: JetStreamManager;
+}
+
+/** One connection that comes back: made in the background, retried for ever, each change of state logged once. */
+export interface Nats {
+  readonly connected: boolean;
+  readonly closed: boolean;
+  /** Present while connected. */
+  readonly handle: NatsHandle | undefined;
+  /** Resolves while connected, else as soon as it is; rejects when closed or on the signal. */
+  use(signal?: AbortSignal): Promise<NatsHandle>;
+  onDisconnect(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+/** How long a JetStream request may take; a server that just restarted does not answer at all. */
+export const REQUEST_TIMEOUT_MS = 2000;
+const CONNECT_TIMEOUT_MS = 2000;
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 2000;
+
+export function openNats(options: NatsOptions): Nats {
+  const { log } = options;
+  const closing = new AbortController();
+  const listeners = new Set<() => void>();
+  let handle: NatsHandle | undefined;
+  let last: NatsConnection | undefined; // also while it tries to reconnect
+  let connected = Promise.withResolvers<NatsHandle>();
+  connected.promise.catch(() => {}); // who waits for it sees the error
+
+  const lostConnection = () => {
+    if (handle === undefined) return;
+    handle = undefined;
+    connected = Promise.withResolvers();
+    connected.promise.catch(() => {});
+    for (const listener of [...listeners]) listener();
+  };
+
+  async function follow(opened: NatsHandle): Promise<void> {
+    handle = opened;
+    last = opened.nc;
+    connected.resolve(opened);
+    for await (const status of opened.nc.status()) {
+      if (status.type === "disconnect") {
+        log.warn("nats disconnected", { server: status.server });
+        lostConnection();
+      } else if (status.type === "reconnect") {
+        log.info("nats connected again", { server: status.server });
+        handle = opened;
+        connected.resolve(opened);
+      } else if (status.type === "error") {
+        log.warn("nats error", { error: status.error });
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!closing.signal.aborted) {
+      const opened = await dial(options, closing.signal);
+      if (opened === undefined) break;
+      log.info("nats connected", { server: opened.nc.getServer() });
+      await follow(opened);
+      lostConnection();
+    }
+    connected.reject(new Error("the nats connection was closed"));
+  }
+  const running = run();
+
+  return {
+    get connected() {
+      return handle !== undefined;
+    },
+    get closed() {
+      return closing.signal.aborted;
+    },
+    get handle() {
+      return handle;
+    },
+    use: (signal) => orAborted(connected.promise, signal),
+    onDisconnect(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async close() {
+      closing.abort();
+      lostConnection();
+      await last?.close();
+      await running;
+    },
+  };
+}
+
+/** nats.js gives up on a server that refuses the login; so does it not when we dial. Undefined once `signal` fired. */
+async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHandle | undefined> {
+  const { servers, name, log } = options;
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    try {
+      const nc = await connect({
+        servers: [...servers],
+        name,
+        timeout: CONNECT_TIMEOUT_MS,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 250,
+        reconnectJitter: 100,
+        pingInterval: 5000,
+        maxPingOut: 2,
+        ignoreAuthErrorAbort: true,
+        ...options.connection,
+      });
+      const handle = {
+        nc,
+        js: jetstream(nc, { timeout: REQUEST_TIMEOUT_MS }),
+        jsm: await jetstreamManager(nc, { checkAPI: false, timeout: REQUEST_TIMEOUT_MS }),
+      };
+      if (!signal.aborted) return handle;
+      await nc.close();
+    } catch (error) {
+      if (signal.aborted) break;
+      const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempt - 1, 6));
+      if (attempt === 1 || attempt % 10 === 0) log.warn("nats not reachable, trying again", { servers, attempt, error });
+      await pause(delayMs, signal);
+    }
+  }
+  return undefined;
+}
+
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  if (signal.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}

@@ -1,0 +1,70 @@
+import type { Logger } from "@calico/daemon";
+import type { Applied, Status } from "@calico/model";
+import { escapeToken } from "../domain/subject.ts";
+import { type Nats, openNats, type NatsOptions } from "./nats.ts";
+import { ensureNodeStream } from "./stream.ts";
+
+/** Says what an agent did and how it is. Never blocks, never throws: while nats is away, all but the newest status is dropped. */
+export interface Reporter {
+  status(body: Omit<Status, "component" | "node">): void;
+  applied(body: Omit<Applied, "component" | "node">): void;
+  /** `subject` below `calico.`, for example `cni.NODE.add`. */
+  event(subject: string, body: object): void;
+  close(): Promise<void>;
+}
+
+export interface ReporterOptions {
+  readonly servers: readonly string[];
+  readonly component: string;
+  readonly node: string;
+  readonly log: Logger;
+  readonly connection?: NatsOptions["connection"];
+}
+
+export function openReporter(options: ReporterOptions): Reporter {
+  const { servers, component, node, log, connection } = options;
+  const nats = openNats({ servers, name: `${component}-report/${node}`, log, ...(connection && { connection }) });
+  const place = `${escapeToken(component)}.${escapeToken(node)}`;
+  let status: string | undefined;
+  void keepStream(nats, log, () => status !== undefined && send(nats, log, `calico.status.${place}`, status));
+  return {
+    status(body) {
+      status = JSON.stringify({ ...body, component, node });
+      send(nats, log, `calico.status.${place}`, status);
+    },
+    applied: (body) => send(nats, log, `calico.applied.${place}`, JSON.stringify({ ...body, component, node })),
+    event: (subject, body) => send(nats, log, subject.startsWith("calico.") ? subject : `calico.${subject}`, JSON.stringify(body)),
+    close: () => nats.close(),
+  };
+}
+
+/** Each time a connection is made: see that the stream is there, then say the newest status again. */
+async function keepStream(nats: Nats, log: Logger, sayAgain: () => void): Promise<void> {
+  for (;;) {
+    const lost = new Promise<void>((resolve) => {
+      const unlisten = nats.onDisconnect(() => {
+        unlisten();
+        resolve();
+      });
+    });
+    try {
+      const { jsm } = await nats.use();
+      await ensureNodeStream(jsm);
+      sayAgain();
+    } catch (error) {
+      if (nats.closed) return;
+      log.warn("report stream not made, reports may be lost", { error });
+    }
+    await lost;
+    if (nats.closed) return;
+  }
+}
+
+function send(nats: Nats, log: Logger, subject: string, data: string): void {
+  if (nats.handle === undefined) return;
+  try {
+    nats.handle.nc.publish(subject, data);
+  } catch (error) {
+    log.warn("report not sent", { subject, error });
+  }
+}

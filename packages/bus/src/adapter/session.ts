@@ -1,0 +1,76 @@
+import { AckPolicy, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/nats-core";
+import type { Nats } from "./nats.ts";
+
+/** The last message of each subject of a stream, then all that follow, without a gap. */
+export interface StreamSession {
+  /** The stream's newest sequence just before the session began. */
+  readonly lastSeq: number;
+  /** Throws as soon as anything could have been missed: the caller opens a new session. */
+  readonly messages: AsyncIterable<JsMsg>;
+  close(): Promise<void>;
+}
+
+/** What the pull consumer says when it may not be what it was. Deliberately strict: a new session is cheap. */
+const BROKEN: ReadonlySet<string> = new Set([
+  "heartbeats_missed",
+  "consumer_not_found",
+  "consumer_deleted",
+  "stream_not_found",
+  "no_responders",
+  "slow_consumer",
+]);
+
+/**
+ * A pull consumer without acknowledgements, checked by us.
+ *
+ * Deviation from nats.js's ordered consumer: that resumes by sequence, also in a stream that was removed and made again,
+ * where the same sequences are other messages. Ours ends, and the next session sees the new stream from its start.
+ */
+export async function openSession(
+  nats: Nats,
+  o: { readonly stream: string; readonly filter: string; readonly headersOnly?: boolean },
+): Promise<StreamSession> {
+  const { js, jsm } = await nats.use();
+  const lastSeq = (await jsm.streams.info(o.stream)).state.last_seq;
+  const config: Partial<ConsumerConfig> = {
+    deliver_policy: DeliverPolicy.LastPerSubject,
+    filter_subject: o.filter,
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    inactive_threshold: nanos(30_000),
+    num_replicas: 1,
+    ...(o.headersOnly === true ? { headers_only: true } : {}),
+  };
+  const { name } = await jsm.consumers.add(o.stream, config);
+  const consumer = await js.consumers.get(o.stream, name);
+  const messages = await consumer.consume({ max_messages: 500, expires: 5000, idle_heartbeat: 1000, abort_on_missing_resource: true });
+  const unlisten = nats.onDisconnect(() => messages.stop(new Error("nats disconnected")));
+  void watchStatus(messages);
+  return {
+    lastSeq,
+    messages: withoutGap(messages),
+    async close() {
+      unlisten();
+      messages.stop();
+      // A courtesy: the server removes an idle consumer by itself.
+      if (nats.connected) await jsm.consumers.delete(o.stream, name).catch(() => false);
+    },
+  };
+}
+
+async function watchStatus(messages: ConsumerMessages): Promise<void> {
+  for await (const status of messages.status()) {
+    if (BROKEN.has(status.type)) messages.stop(new Error(`the consumer broke: ${status.type.replaceAll("_", " ")}`));
+  }
+}
+
+async function* withoutGap(messages: AsyncIterable<JsMsg>): AsyncGenerator<JsMsg> {
+  let expected = 1;
+  for await (const message of messages) {
+    const { deliverySequence } = message.info;
+    if (deliverySequence !== expected) throw new Error(`a message was lost: expected delivery ${expected}, got ${deliverySequence}`);
+    expected++;
+    yield message;
+  }
+}

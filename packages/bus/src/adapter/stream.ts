@@ -1,0 +1,79 @@
+import {
+  DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "@nats-io/jetstream";
+import { nanos } from "@nats-io/nats-core";
+import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
+
+export interface StreamOptions {
+  /** Members of the NATS cluster that hold the log. */
+  readonly replicas?: number;
+}
+
+/** Never ages out: the last message per subject is the state, the ones before are history. */
+function logConfig({ replicas = 1 }: StreamOptions): Partial<StreamConfig> & { name: string } {
+  return {
+    name: STREAM,
+    description: "Calico's objects by etcd revision; the last message per subject is the state",
+    subjects: [`${SUBJECT_ROOT}.>`],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    storage: StorageType.File,
+    max_msgs_per_subject: 64,
+    max_age: 0,
+    num_replicas: replicas,
+    // The fence keeps duplicates out; a short window lets a removed key be written again at the same revision.
+    duplicate_window: nanos(1000),
+    allow_rollup_hdrs: false,
+    deny_delete: false,
+    deny_purge: false,
+  };
+}
+
+/** What the agents say, kept for who comes a little later. */
+export const NODE_STREAM = "CALICO_NODE";
+export const NODE_SUBJECTS = ["calico.status.>", "calico.applied.>", "calico.cni.>", "calico.event.>"];
+
+const nodeConfig: Partial<StreamConfig> & { name: string } = {
+  name: NODE_STREAM,
+  description: "Status, applied revisions and CNI calls of the nodes",
+  subjects: NODE_SUBJECTS,
+  retention: RetentionPolicy.Limits,
+  discard: DiscardPolicy.Old,
+  storage: StorageType.File,
+  max_msgs_per_subject: 64,
+  max_age: nanos(3600_000),
+  max_bytes: 256 * 1024 * 1024,
+  num_replicas: 1,
+};
+
+export function ensureLogStream(jsm: JetStreamManager, options: StreamOptions): Promise<{ readonly created: string }> {
+  return ensure(jsm, logConfig(options));
+}
+
+export function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
+  return ensure(jsm, nodeConfig);
+}
+
+async function ensure(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<{ readonly created: string }> {
+  try {
+    const { created, config: have } = await jsm.streams.info(config.name);
+    const same = have.max_msgs_per_subject === config.max_msgs_per_subject && have.num_replicas === config.num_replicas;
+    if (!same)
+      await jsm.streams.update(config.name, {
+        ...have,
+        max_msgs_per_subject: config.max_msgs_per_subject ?? 64,
+        num_replicas: config.num_replicas ?? 1,
+      });
+    return { created };
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;
+    const { created } = await jsm.streams.add(config);
+    return { created };
+  }
+}

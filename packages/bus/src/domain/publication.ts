@@ -1,0 +1,42 @@
+import type { Publication } from "../ports.ts";
+import { useOfKey } from "./subject.ts";
+
+/** A key as the store shows it: a value, or a delete. */
+export type Change =
+  | { readonly kind: "put"; readonly key: string; readonly value: string; readonly modRevision: number }
+  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number };
+
+/** What becomes of a change. `refused` ones are counted, logged with their key, and passed over. */
+export type Ruling =
+  | { readonly kind: "publish"; readonly publication: Publication }
+  | { readonly kind: "ignore" }
+  | { readonly kind: "refuse"; readonly key: string; readonly revision: number; readonly reason: RefusalReason };
+
+export type RefusalReason = "unknownKey" | "notJson" | "tooLarge";
+
+export function ruleOn(change: Change, limits: { readonly maxDataOctets: number }): Ruling {
+  const { key, modRevision: revision } = change;
+  const use = useOfKey(key);
+  if (use.kind === "ignored") return { kind: "ignore" };
+  if (use.kind === "unknown") return { kind: "refuse", key, revision, reason: "unknownKey" };
+  const base = { key, subject: use.subject, revision };
+  if (change.kind === "delete") return { kind: "publish", publication: { ...base, op: "delete", data: "" } };
+  // An affinity written in the v2 era has an empty value, which means {}. Source: facts §2.3.2.
+  const data = change.value === "" && use.ref.ref.kind === "BlockAffinity" ? "{}" : change.value;
+  if (octets(data) > limits.maxDataOctets) return { kind: "refuse", key, revision, reason: "tooLarge" };
+  if (!isJsonObject(data)) return { kind: "refuse", key, revision, reason: "notJson" };
+  return { kind: "publish", publication: { ...base, op: "put", data } };
+}
+
+function octets(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === "object" && json !== null && !Array.isArray(json);
+  } catch {
+    return false;
+  }
+}

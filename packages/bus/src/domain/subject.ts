@@ -1,0 +1,47 @@
+/** Which subject carries a key. Two keys never share one: the last message of a subject is the state of its key. */
+import { IPAM_PREFIX, type ParsedKey, parseKey, RESOURCES_PREFIX } from "@calico/model";
+
+export const STREAM = "CALICO";
+export const SUBJECT_ROOT = "calico.v3";
+/** Kinds never begin with an underscore, so these two cannot meet a kind's subject. */
+export const FENCE_SUBJECT = `${SUBJECT_ROOT}._log.fence`;
+export const COMPLETE_SUBJECT = `${SUBJECT_ROOT}._log.complete`;
+export const HEARTBEAT_SUBJECT = "calico.heartbeat";
+
+/** What the log carries of a key: `ignored` keys are known and not for the bus, `unknown` ones are nobody's. */
+export type KeyUse =
+  | { readonly kind: "carried"; readonly ref: ParsedKey; readonly subject: string }
+  | { readonly kind: "ignored" }
+  | { readonly kind: "unknown" };
+
+export function useOfKey(key: string): KeyUse {
+  const ref = parseKey(key);
+  if (ref === undefined) return { kind: key.startsWith(RESOURCES_PREFIX) ? "unknown" : "ignored" };
+  const fromIpam = key.startsWith(IPAM_PREFIX);
+  if (fromIpam) return { kind: "carried", ref, subject: ipamSubject(key.slice(IPAM_PREFIX.length)) };
+  // v3 objects at the paths of IPAM's kinds are not IPAM's records. Source: facts §2.1.9.
+  if (ref.ref.kind === "IPAMBlock" || ref.ref.kind === "BlockAffinity") return { kind: "ignored" };
+  const [plural = "", ...rest] = key.slice(RESOURCES_PREFIX.length).split("/");
+  const [namespace, name] = rest.length === 2 ? [escapeToken(rest[0] ?? ""), rest[1]] : ["_", rest[0]];
+  return { kind: "carried", ref, subject: join(plural, namespace, escapeToken(name ?? "")) };
+}
+
+/** `assignment/ipv4/block/10.0.0.0-26` and `host/node1/ipv4/block/10.0.0.0-26`. */
+function ipamSubject(rest: string): string {
+  const parts = rest.split("/");
+  if (parts[0] === "assignment") return join("ipamblocks", "_", escapeToken(parts.at(-1) ?? ""));
+  const [type = "", host = "", , , cidr = ""] = parts;
+  return join("blockaffinities", "_", [type, host, cidr].map(escapeToken).join(":"));
+}
+
+function join(...tokens: readonly string[]): string {
+  return [SUBJECT_ROOT, ...tokens].join(".");
+}
+
+/** A name as one token of a subject: all but letters, digits, `-` and `_` as the `%XX` of its UTF-8 octets. A lone `_` means "no namespace". */
+export function escapeToken(text: string): string {
+  if (text === "_") return "%5F";
+  return text.replace(/[^A-Za-z0-9_-]/gu, (char) =>
+    [...new TextEncoder().encode(char)].map((octet) => `%${octet.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+  );
+}

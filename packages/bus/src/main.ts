@@ -1,0 +1,36 @@
+/**
+ * syncer: any number of instances, one leads. etcd → event log on NATS JetStream.
+ * This file only composes; the loop is service/syncer.ts.
+ */
+import process from "node:process";
+import { type DaemonOptions, daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { openEtcd } from "@calico/datastore";
+import { makeNatsLog } from "./adapter/nats-log.ts";
+import { openNats } from "./adapter/nats.ts";
+import { METRICS } from "./metrics.ts";
+import { runSyncer } from "./service/syncer.ts";
+import { makeSyncerHealth } from "./service/syncer-health.ts";
+
+interface SyncerFlags extends DaemonOptions {
+  readonly replicas: number;
+}
+
+const options = daemonCommand("syncer", "carries etcd's changes onto the event log; one of its instances leads", { healthPort: 9104 })
+  .option("--replicas <n>", "members of the NATS cluster that hold the log", Number, 1)
+  .parse()
+  .opts<SyncerFlags>();
+const signal = untilSignal("SIGTERM", "SIGINT");
+const logger = makeLogger({ component: "syncer", node: options.node, level: options.logLevel });
+const metrics = makeMetrics(METRICS);
+
+await using app = new AsyncDisposableStack();
+const store = app.use(openEtcd({ endpoints: options.etcd, log: logger }));
+const nats = openNats({ servers: options.nats, name: `syncer/${options.node}`, log: logger });
+app.defer(() => nats.close());
+const health = makeSyncerHealth(metrics);
+app.use(await serveHealth({ port: options.healthPort, metrics, health: health.report }));
+
+logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
+const log = makeNatsLog(nats, { replicas: options.replicas, signal });
+await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer });
+logger.info("stopped", { reason: String(signal.reason ?? "end") });

@@ -1,0 +1,92 @@
+import type { Heartbeat } from "@calico/model";
+
+/** One change as it goes onto the log. */
+export interface Publication {
+  readonly key: string;
+  readonly subject: string;
+  readonly op: "put" | "delete";
+  /** The etcd revision of the change. */
+  readonly revision: number;
+  /** The JSON as stored; empty for a delete. */
+  readonly data: string;
+}
+
+/** The last message of one subject of the log, without its data. */
+export interface LogEntry {
+  readonly key: string;
+  readonly subject: string;
+  readonly op: "put" | "delete";
+  readonly revision: number;
+  readonly seq: number;
+  readonly atMs: number;
+}
+
+/** The writer's side of the event log. */
+export interface EventLog {
+  /** Make the log if it is not there and put a fence: whoever wrote before is refused from here on. */
+  claim(leader: { readonly id: string; readonly epoch: number }): Promise<LogWriter>;
+  /** Remove the log, so that its readers take a new snapshot. */
+  drop(): Promise<void>;
+  /** Tell the readers how far the leader is. Lost heartbeats are not repeated. */
+  heartbeat(beat: Heartbeat): void;
+}
+
+/** Writes after the fence, and only while nobody else does. Every rejection is a LogFault, after which the writer is of no more use. */
+export interface LogWriter extends AsyncDisposable {
+  /** Fires when the connection broke or an append failed. */
+  readonly broken: AbortSignal;
+  /** The largest `data` that the log takes. */
+  readonly maxDataOctets: number;
+  /** The last message of each key, tombstones included. */
+  entries(): Promise<ReadonlyMap<string, LogEntry>>;
+  /** Calls are sent in order without waiting; each resolves with its sequence when the log has stored it. */
+  append(publication: Publication): Promise<number>;
+  /** Mark that the log shows the whole store as of `revision`. */
+  complete(revision: number): Promise<void>;
+  /** Reject if the log is no longer the one written to (removed, emptied, written by another). */
+  check(): Promise<void>;
+  /** Forget a tombstone and what was before it. */
+  forget(entry: Pick<LogEntry, "subject" | "seq">): Promise<void>;
+}
+
+/** Why a writer stopped: `fenced` by another writer, or the log or the way to it is `gone`. */
+export class LogFault extends Error {
+  override readonly name = "LogFault";
+  readonly reason: "fenced" | "gone";
+  constructor(reason: "fenced" | "gone", message: string, cause?: unknown) {
+    super(message, { cause });
+    this.reason = reason;
+  }
+}
+
+/** A message of the log as a reader gets it. */
+export type LogMessage =
+  | {
+      readonly kind: "change";
+      readonly seq: number;
+      readonly pending: number;
+      readonly key: string;
+      readonly op: "put" | "delete";
+      readonly revision: number;
+      data(): string;
+    }
+  | { readonly kind: "complete"; readonly seq: number; readonly pending: number; readonly revision: number }
+  | { readonly kind: "other"; readonly seq: number; readonly pending: number };
+
+/** The reader's side: each session is the last message of every subject, then all that follow. */
+export interface LogReader {
+  /** Rejects when there is no log yet or no way to it. */
+  open(): Promise<LogSession>;
+  /** The newest heartbeat, and when it came by this process's clock. */
+  readonly lastHeartbeat: { readonly revision: number; readonly atMs: number } | undefined;
+  readonly connected: boolean;
+  close(): Promise<void>;
+}
+
+export interface LogSession {
+  /** Sequence of the newest message when the session began. */
+  readonly lastSeq: number;
+  /** In order and without a gap; throws as soon as that cannot be held any more. */
+  readonly messages: AsyncIterable<LogMessage>;
+  close(): Promise<void>;
+}

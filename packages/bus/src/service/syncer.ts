@@ -1,0 +1,174 @@
+import { type Logger, pause } from "@calico/daemon";
+import type { Leadership, Store } from "@calico/datastore";
+import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
+import { difference } from "../domain/difference.ts";
+import { type Change, type RefusalReason, ruleOn } from "../domain/publication.ts";
+import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
+import { makePipeline, type Pipeline } from "./pipeline.ts";
+import { makeTombstones } from "./tombstones.ts";
+
+export interface SyncerObserver {
+  leading(leads: boolean): void;
+  /** `revision` is on the log; called once per message. */
+  published(op: "put" | "delete", revision: number): void;
+  refused(reason: RefusalReason): void;
+  resynced(reason: string): void;
+  caughtUp(revision: number): void;
+}
+
+export interface SyncerOptions {
+  readonly store: Store;
+  readonly log: EventLog;
+  readonly logger: Logger;
+  /** This instance, unique among candidates. */
+  readonly id: string;
+  readonly signal: AbortSignal;
+  readonly observer?: Partial<SyncerObserver>;
+  readonly heartbeatMs?: number;
+  /** How long a deleted key stays on the log. */
+  readonly tombstoneMs?: number;
+  readonly inFlight?: number;
+}
+
+export const ELECTION = "syncer";
+const RETRY_MIN_MS = 100;
+const RETRY_MAX_MS = 2000;
+
+/**
+ * Carry the store's changes onto the log, in revision order, while leading; stand by otherwise. Ends on the signal.
+ *
+ * There is no other recovery than this one: claim the log, compare it with the store, publish the difference, follow.
+ * A lost connection, a compacted history, a removed log and a new leader all end in it.
+ */
+export async function runSyncer(options: SyncerOptions): Promise<void> {
+  const { store, signal, logger, id, observer } = options;
+  while (!signal.aborted) {
+    try {
+      const leadership = await store.elect(ELECTION, id, signal);
+      logger.info("leading", { epoch: leadership.epoch });
+      observer?.leading?.(true);
+      try {
+        await lead(options, leadership);
+      } finally {
+        observer?.leading?.(false);
+        await leadership.resign();
+      }
+    } catch (error) {
+      if (signal.aborted) break;
+      logger.warn("leading failed, standing again", { error });
+      await pause(RETRY_MIN_MS, signal);
+    }
+  }
+}
+
+/** Sessions until the leadership ends: by the lease, by the signal, or refused by the log's fence. */
+async function lead(options: SyncerOptions, leadership: Leadership): Promise<void> {
+  const { logger, observer, signal } = options;
+  const stop = AbortSignal.any([signal, leadership.lost]);
+  for (let failures = 0; !stop.aborted;) {
+    try {
+      const reason = await runSession(options, leadership, stop);
+      if (stop.aborted) break;
+      observer?.resynced?.(reason);
+      logger.info("comparing again", { reason });
+      failures = 0;
+    } catch (error) {
+      if (stop.aborted) break;
+      const fault = error instanceof LogFault ? error.reason : "fault";
+      observer?.resynced?.(fault);
+      logger.warn("session ended, comparing again", { error, reason: fault });
+      if (fault === "fenced") return; // step down: whoever wrote may have the better claim
+      await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 5)), stop);
+    }
+  }
+  if (leadership.lost.aborted) logger.warn("leadership lost", { reason: String(leadership.lost.reason) });
+}
+
+/** Claim, compare, follow. Returns why another comparison is due. */
+async function runSession(options: SyncerOptions, leadership: Leadership, leading: AbortSignal): Promise<string> {
+  const { store, log, logger, id, observer } = options;
+  await using writer = await log.claim({ id, epoch: leadership.epoch });
+  const stop = AbortSignal.any([leading, writer.broken]);
+  const entries = await writer.entries();
+  const { puts, refused, revision } = await readStore(options, writer);
+  const found = difference(entries, { revision, puts, refused });
+  if (found.kind === "rebuild") {
+    logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });
+    await log.drop();
+    return "rebuild";
+  }
+  const pipeline = makePipeline(writer, { limit: options.inFlight ?? 256, onPublished: (p) => observer?.published?.(p.op, p.revision) });
+  const tombstones = makeTombstones(entries.values());
+  for (const publication of found.publications) {
+    stop.throwIfAborted();
+    await send(pipeline, tombstones, publication);
+  }
+  await pipeline.drain();
+  await writer.complete(revision);
+  observer?.caughtUp?.(revision);
+  logger.info("log is up to date", { revision, published: found.publications.length, objects: puts.length });
+
+  const upkeep = keepUp(options, { writer, pipeline, tombstones, revision, stop });
+  const reason = await Promise.race([followStore(options, { writer, pipeline, tombstones, revision, stop }), upkeep]);
+  if (writer.broken.aborted) throw writer.broken.reason;
+  await pipeline.drain();
+  return reason;
+
+  async function readStore(o: SyncerOptions, { maxDataOctets }: LogWriter) {
+    const resources = await store.list(RESOURCES_PREFIX);
+    const ipam = await store.list(IPAM_PREFIX, { revision: resources.revision });
+    const puts: Publication[] = [];
+    const refused = new Set<string>();
+    for (const item of [...resources.items, ...ipam.items]) {
+      const ruling = rule(o, { kind: "put", ...item }, maxDataOctets);
+      if (ruling.kind === "publish") puts.push(ruling.publication);
+      if (ruling.kind === "refuse") refused.add(ruling.key);
+    }
+    return { puts, refused, revision: resources.revision };
+  }
+}
+
+interface Session {
+  readonly writer: LogWriter;
+  readonly pipeline: Pipeline;
+  readonly tombstones: ReturnType<typeof makeTombstones>;
+  readonly revision: number;
+  readonly stop: AbortSignal;
+}
+
+/** The tail: every change after the compared revision, in order. */
+async function followStore(options: SyncerOptions, { writer, pipeline, tombstones, revision, stop }: Session): Promise<string> {
+  for await (const change of options.store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: stop })) {
+    if (change.kind === "compacted") return "compacted";
+    if (change.kind === "progress") continue;
+    const ruling = rule(options, change, writer.maxDataOctets);
+    if (ruling.kind === "publish") await send(pipeline, tombstones, ruling.publication);
+  }
+  return "stopped";
+}
+
+async function send(pipeline: Pipeline, tombstones: Session["tombstones"], publication: Publication): Promise<void> {
+  await pipeline.send(publication, (seq) => tombstones.note(publication, seq));
+}
+
+function rule({ logger, observer }: SyncerOptions, change: Change, maxDataOctets: number) {
+  const ruling = ruleOn(change, { maxDataOctets });
+  if (ruling.kind === "refuse") {
+    observer?.refused?.(ruling.reason);
+    logger.warn("key passed over", { key: ruling.key, revision: ruling.revision, reason: ruling.reason });
+  }
+  return ruling;
+}
+
+/** Heartbeats, the check that the log is still ours, and forgetting old tombstones. Ends with `stop` or a rejection. */
+async function keepUp(options: SyncerOptions, { writer, pipeline, tombstones, revision, stop }: Session): Promise<string> {
+  const { log, id, heartbeatMs = 1000, tombstoneMs = 24 * 3600_000 } = options;
+  while (!stop.aborted) {
+    log.heartbeat({ revision: Math.max(revision, pipeline.publishedRevision), leader: id, at: new Date().toISOString() });
+    await pause(heartbeatMs, stop);
+    if (stop.aborted) break;
+    await writer.check();
+    for (const old of tombstones.takeOlderThan(Date.now() - tombstoneMs)) await writer.forget(old);
+  }
+  return "stopped";
+}

@@ -1,0 +1,169 @@
+import type { Heartbeat } from "@calico/model";
+import { type EventLog, type LogEntry, LogFault, type LogMessage, type LogReader, type LogWriter, type Publication } from "../ports.ts";
+
+/** JetStream in memory: one sequence, a fence, the last message per subject, readers that break when the log goes. */
+export interface FakeLog extends EventLog {
+  readonly reader: LogReader;
+  readonly messages: readonly StoredMessage[];
+  readonly beats: readonly Heartbeat[];
+  /** Reject the next append as if the connection had gone; `stored`: after the message was taken. */
+  failNextAppend(how: "lost" | "stored"): void;
+  /** Everything breaks, as on a restart of the server; messages stay. */
+  disconnect(): void;
+}
+
+export type StoredMessage = { readonly seq: number; readonly atMs: number } & (
+  | ({ readonly kind: "change" } & Publication)
+  | { readonly kind: "fence"; readonly leader: string }
+  | { readonly kind: "complete"; readonly revision: number }
+);
+
+type Body = StoredMessage extends infer M ? (M extends unknown ? Omit<M, "seq" | "atMs"> : never) : never;
+
+export function makeFakeLog(): FakeLog {
+  let messages: StoredMessage[] = [];
+  let lastSeq = 0;
+  let incarnation = 0;
+  let failing: "lost" | "stored" | undefined;
+  const beats: Heartbeat[] = [];
+  const breakers = new Set<(fault: LogFault) => void>();
+  const readers = new Set<{ wake: () => void; broken: boolean }>();
+
+  const add = (body: Body) => {
+    const message = { ...body, seq: ++lastSeq, atMs: Date.now() } as StoredMessage;
+    messages.push(message);
+    for (const reader of readers) reader.wake();
+    return message.seq;
+  };
+  const breakAll = (reason: string) => {
+    for (const fail of breakers) fail(new LogFault("gone", reason));
+    for (const reader of readers) {
+      reader.broken = true;
+      reader.wake();
+    }
+  };
+
+  function makeWriter(fenceSeq: number): LogWriter {
+    const broken = new AbortController();
+    const mine = incarnation;
+    let sentSeq = fenceSeq;
+    const fail = (fault: LogFault) => {
+      breakers.delete(fail);
+      if (!broken.signal.aborted) broken.abort(fault);
+    };
+    breakers.add(fail);
+    const send = async (body: Body) => {
+      if (broken.signal.aborted) throw broken.signal.reason;
+      const expected = sentSeq++;
+      const how = failing;
+      failing = undefined;
+      const fault =
+        mine !== incarnation || how === "lost"
+          ? new LogFault("gone", "the log is gone")
+          : lastSeq !== expected
+            ? new LogFault("fenced", `another writer is at ${lastSeq}, we at ${expected}`)
+            : undefined;
+      const seq = fault === undefined ? add(body) : 0;
+      await Promise.resolve();
+      if (fault === undefined && how !== "stored") return seq;
+      const error = fault ?? new LogFault("gone", "the answer was lost");
+      fail(error);
+      throw error;
+    };
+    return {
+      broken: broken.signal,
+      maxDataOctets: 1_000_000,
+      entries: async () => lastEntries(messages),
+      append: (publication) => send({ kind: "change", ...publication }),
+      complete: async (revision) => void (await send({ kind: "complete", revision })),
+      async check() {
+        if (mine !== incarnation || lastSeq !== sentSeq) {
+          const fault = new LogFault(mine === incarnation ? "fenced" : "gone", "the log is not the one written to");
+          fail(fault);
+          throw fault;
+        }
+      },
+      async forget({ subject, seq }) {
+        messages = messages.filter((m) => m.kind !== "change" || m.subject !== subject || m.seq > seq);
+      },
+      async [Symbol.asyncDispose]() {
+        fail(new LogFault("gone", "this writer was closed"));
+      },
+    };
+  }
+
+  return {
+    beats,
+    get messages() {
+      return messages;
+    },
+    failNextAppend: (how) => void (failing = how),
+    disconnect: () => breakAll("disconnected"),
+    claim: async ({ id }) => makeWriter(add({ kind: "fence", leader: id })),
+    async drop() {
+      messages = [];
+      lastSeq = 0;
+      incarnation++;
+      breakAll("the log was removed");
+    },
+    heartbeat: (beat) => void beats.push(beat),
+    reader: {
+      lastHeartbeat: undefined,
+      connected: true,
+      async open() {
+        if (lastSeq === 0) throw new Error("there is no log");
+        const me = { wake: () => {}, broken: false };
+        readers.add(me);
+        return {
+          lastSeq,
+          messages: readFrom(() => messages, me),
+          close: async () => {
+            me.broken = true;
+            readers.delete(me);
+            me.wake();
+          },
+        };
+      },
+      async close() {},
+    },
+  };
+}
+
+function subjectOf(message: StoredMessage): string {
+  return message.kind === "change" ? message.subject : message.kind;
+}
+
+function lastPerSubject(messages: readonly StoredMessage[]): StoredMessage[] {
+  return [...new Map(messages.map((m) => [subjectOf(m), m])).values()].sort((a, b) => a.seq - b.seq);
+}
+
+function lastEntries(messages: readonly StoredMessage[]): ReadonlyMap<string, LogEntry> {
+  return new Map(lastPerSubject(messages).flatMap((m) => (m.kind === "change" ? [[m.key, m] as const] : [])));
+}
+
+async function* readFrom(
+  messages: () => readonly StoredMessage[],
+  me: { wake: () => void; readonly broken: boolean },
+): AsyncGenerator<LogMessage> {
+  let at = 0;
+  let waiting = lastPerSubject(messages());
+  for (;;) {
+    for (const [i, message] of waiting.entries()) {
+      if (me.broken) throw new Error("disconnected");
+      at = Math.max(at, message.seq);
+      yield asLogMessage(message, waiting.length - 1 - i);
+    }
+    waiting = messages().filter(({ seq }) => seq > at);
+    if (waiting.length > 0) continue;
+    if (me.broken) throw new Error("disconnected");
+    await new Promise<void>((resolve) => (me.wake = resolve));
+  }
+}
+
+function asLogMessage(message: StoredMessage, pending: number): LogMessage {
+  const { seq } = message;
+  if (message.kind === "fence") return { kind: "other", seq, pending };
+  if (message.kind === "complete") return { kind: "complete", seq, pending, revision: message.revision };
+  const { key, op, revision, data } = message;
+  return { kind: "change", seq, pending, key, op, revision, data: () => data };
+}
