@@ -1,5 +1,6 @@
 import type { Applied } from "@calico/model";
 import { openReports } from "@calico/bus";
+import { makeLogger } from "@calico/daemon";
 
 /** The agents' own word on what reached the kernel, collected while changes are made. */
 export interface AppliedLog extends AsyncDisposable {
@@ -8,10 +9,11 @@ export interface AppliedLog extends AsyncDisposable {
 }
 
 export async function followApplied(nats: string): Promise<AppliedLog> {
+  const log = makeLogger({ component: "lab", level: "error" });
   const abort = new AbortController();
   const seen: Applied[] = [];
   const done = (async () => {
-    for await (const report of openReports({ servers: [nats], signal: abort.signal }))
+    for await (const report of openReports({ servers: [nats], signal: abort.signal, log }))
       if (report.kind === "applied") seen.push(report.body);
   })();
   return {

@@ -51,17 +51,7 @@ function changes(lab: Lab): readonly Change[] {
     from: "client-2",
     to: "outside",
     want,
-    try: () =>
-      lab.podExec("default/client-2", [
-        "busybox",
-        "wget",
-        "-q",
-        "-T",
-        "2",
-        "-O",
-        "-",
-        `http://${lab.topology.gatewayIp}:${PORTS.outsideWeb}/`,
-      ]),
+    try: () => lab.podExec("default/client-2", wget(`http://${lab.topology.gatewayIp}:${PORTS.outsideWeb}/`)),
   });
   const denied = named("policy denies");
   const web: Check = { ...named("name → Service"), name: "client-2 → web by name" };
