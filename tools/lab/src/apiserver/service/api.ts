@@ -179,7 +179,7 @@ function document(request: ApiRequest, address: string): ApiAnswer {
   if (path === "/apis") return json(groupList());
   // An empty protobuf message is a valid document without schemas: kubectl then skips its own validation.
   if (path === "/openapi/v2")
-    return { kind: "raw", code: 200, type: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", body: "" };
+    return { kind: "raw", code: 200, type: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", body: "" };
   const [root, first = "", second = "", ...more] = path.split("/").slice(1);
   const found =
     root === "api" && second === ""
@@ -210,6 +210,8 @@ function parseJson(text: string): Json {
 function patchOf(request: ApiRequest): (target: Json) => Json {
   const type = (request.contentType ?? "").split(";")[0]?.trim() ?? "";
   const apply = PATCHES[type];
+  if (apply === undefined && type.startsWith("application/apply-patch"))
+    throw unsupportedMedia(`${type} (server-side apply is not supported; use kubectl apply without --server-side)`, Object.keys(PATCHES));
   if (apply === undefined) throw unsupportedMedia(type, Object.keys(PATCHES));
   const patch = parseJson(request.body);
   return (target) => apply(target, patch);
