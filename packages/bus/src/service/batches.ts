@@ -51,6 +51,7 @@ export function makeBatches<T>(maxBatch: number): Batches<T> {
         }
         if (items.length === 0) {
           await new Promise<void>((resolve) => (wake = resolve));
+          await new Promise<void>((resolve) => setImmediate(resolve)); // the rest of this turn's arrivals join
           continue;
         }
         const batch = items.splice(0, maxBatch);

@@ -83,8 +83,9 @@ async function untilFirst(
   }
 }
 
+// Not count_only: etcd's count is of the whole range, before the filter.
 async function olderCandidates(client: EtcdClient, prefix: string, epoch: number): Promise<{ older: number; revision: number }> {
-  const request = { key: Buffer.from(prefix), range_end: rangeEnd(prefix), max_create_revision: epoch - 1, count_only: true };
+  const request = { key: Buffer.from(prefix), range_end: rangeEnd(prefix), max_create_revision: epoch - 1, keys_only: true };
   const response = await client.call(`list the candidates of ${prefix}`, "read", (etcd, options) => etcd.kv.range(request, options));
-  return { older: Number(response.count), revision: Number(response.header.revision) };
+  return { older: response.kvs.length, revision: Number(response.header.revision) };
 }

@@ -118,8 +118,8 @@ function lastRevision(events: readonly WatchEvent[]): number {
 }
 
 function decodeEvent({ type, kv }: IWatchResponse["events"][number]): WatchEvent {
-  // The loader gives enum names, whatever the type says.
-  if (String(type) === "DELETE" || Number(type) === 1) {
+  // The loader gives enum names in the proto's spelling, whatever the type says.
+  if (String(type).toUpperCase() === "DELETE" || Number(type) === 1) {
     return { kind: "delete", key: kv.key.toString(), modRevision: Number(kv.mod_revision) };
   }
   return { kind: "put", ...decodeKeyValue(kv) };
