@@ -1,0 +1,49 @@
+import type { Clock } from "../ports.ts";
+
+/** Time that stands still until the test moves it. */
+export interface FakeClock extends Clock {
+  /** Let so much time pass, firing what is due in order; between firings, promises settle. */
+  advance(ms: number): Promise<void>;
+}
+
+export function makeFakeClock(startMs = 1_700_000_000_000): FakeClock {
+  let nowMs = startMs;
+  let order = 0;
+  const due = new Map<number, { readonly atMs: number; readonly action: () => void }>();
+
+  function next(untilMs: number): number | undefined {
+    let best: number | undefined;
+    for (const [id, { atMs }] of due) {
+      const leader = best === undefined ? undefined : due.get(best);
+      if (atMs <= untilMs && (leader === undefined || atMs < leader.atMs)) best = id;
+    }
+    return best;
+  }
+
+  return {
+    now: () => nowMs,
+    random: () => 0.999,
+    after(ms, action) {
+      const id = ++order;
+      due.set(id, { atMs: nowMs + ms, action });
+      return () => void due.delete(id);
+    },
+    async advance(ms) {
+      const untilMs = nowMs + ms;
+      await settle();
+      for (let id = next(untilMs); id !== undefined; id = next(untilMs)) {
+        const timer = due.get(id);
+        due.delete(id);
+        nowMs = Math.max(nowMs, timer?.atMs ?? nowMs);
+        timer?.action();
+        await settle();
+      }
+      nowMs = untilMs;
+    },
+  };
+}
+
+/** Enough turns for any chain of promises in the code under test. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
