@@ -65,6 +65,8 @@ export type ProgramDelta = {
   /** Present when it changed; `device` absent: no such tunnel is wanted. */
   readonly vxlan?: { readonly device?: VxlanDevice };
   readonly ipip?: { readonly device?: IpipDevice; readonly wanted: boolean };
+  /** Present when it changed: this node's own address. */
+  readonly nodeIp?: { readonly ip?: string };
 };
 
 export type WantedSet = { readonly family: Family; readonly type: SetType; readonly members: Set<string> };
@@ -81,6 +83,7 @@ export type Program = {
   vxlan: VxlanDevice | undefined;
   ipip: IpipDevice | undefined;
   ipipWanted: boolean;
+  nodeIp: string | undefined;
 };
 
 export function emptyProgram(): Program {
@@ -94,6 +97,7 @@ export function emptyProgram(): Program {
     vxlan: undefined,
     ipip: undefined,
     ipipWanted: false,
+    nodeIp: undefined,
   };
 }
 
@@ -114,6 +118,7 @@ export function applyDelta(program: Program, delta: ProgramDelta): void {
   for (const { key, value } of delta.vteps) put(program.vteps, key, value);
   for (const { key, value } of delta.routes) put(program.routes, key, value);
   if (delta.vxlan !== undefined) program.vxlan = delta.vxlan.device;
+  if (delta.nodeIp !== undefined) program.nodeIp = delta.nodeIp.ip;
   if (delta.ipip !== undefined) {
     program.ipip = delta.ipip.device;
     program.ipipWanted = delta.ipip.wanted;

@@ -48,6 +48,7 @@ export class Tunnels {
   readonly #vteps = new KeyedOutput<Vtep>(sameJson);
   #sentVxlan: string | undefined;
   #sentIpip: string | undefined;
+  #sentNodeIp: string | undefined;
 
   constructor(options: TunnelOptions) {
     this.#o = options;
@@ -99,19 +100,24 @@ export class Tunnels {
     readonly vteps: ReturnType<KeyedOutput<Vtep>["flush"]>;
     readonly vxlan?: { readonly device?: VxlanDevice };
     readonly ipip?: { readonly device?: IpipDevice; readonly wanted: boolean };
+    readonly nodeIp?: { readonly ip?: string };
   } {
     for (const key of this.#dirtyBlocks) this.#updateRoutes(key);
     this.#dirtyBlocks.clear();
     const vxlan = { device: this.#vxlanDevice() };
     const ipip = { device: this.#ipipDevice(), wanted: this.ipipWanted };
+    const self = this.#nodes.get(this.#o.node);
+    const ip = self === undefined ? undefined : formatIp(self.ip);
     const vxlanText = JSON.stringify(vxlan);
     const ipipText = JSON.stringify(ipip);
     const changes = {
       routes: this.#routes.flush(),
       vteps: this.#vteps.flush(),
       ...(vxlanText === (this.#sentVxlan ?? "{}") ? {} : { vxlan }),
+      ...(ip === this.#sentNodeIp ? {} : { nodeIp: { ip } }),
       ...(ipipText === (this.#sentIpip ?? '{"wanted":false}') ? {} : { ipip }),
     };
+    this.#sentNodeIp = ip;
     this.#sentVxlan = vxlanText;
     this.#sentIpip = ipipText;
     return changes;
