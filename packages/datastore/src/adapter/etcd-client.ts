@@ -24,6 +24,8 @@ export interface EtcdClient {
   raw(): Promise<Etcd3>;
   /** A read may be repeated after any fault; a write only when it surely did not reach etcd. */
   call<T>(what: string, kind: "read" | "write", action: (etcd: Etcd3, options: { deadline: Date }) => Promise<T>): Promise<T>;
+  /** Fires on close: streams end with it, since an open one keeps the process alive. */
+  readonly closed: AbortSignal;
   close(): Promise<void>;
 }
 
@@ -31,14 +33,16 @@ export interface EtcdClient {
 export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
   const { endpoints, timeoutMs } = options;
   let client: Promise<Etcd3> | undefined;
-  let closed = false;
+  const closing = new AbortController();
+  const closed = closing.signal;
   const raw = () => {
-    if (closed) throw new StoreUnavailable("Cannot use the etcd client: it was closed", { outcome: "notApplied" });
+    if (closed.aborted) throw new StoreUnavailable("Cannot use the etcd client: it was closed", { outcome: "notApplied" });
     return (client ??= import("etcd3").then(({ Etcd3 }) => new Etcd3(etcd3Options(options))));
   };
   return {
     endpoints,
     timeoutMs,
+    closed,
     raw,
     async call(what, kind, action) {
       const until = Date.now() + timeoutMs;
@@ -49,13 +53,13 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
         } catch (cause) {
           const fault = faultOf(cause);
           const again = fault === "notSent" || (fault === "broken" && kind === "read");
-          if (!again || closed || Date.now() + RETRY_MS >= until) throw unavailable({ what, endpoints, fault, kind, cause });
+          if (!again || closed.aborted || Date.now() + RETRY_MS >= until) throw unavailable({ what, endpoints, fault, kind, cause });
           await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         }
       }
     },
     async close() {
-      closed = true;
+      closing.abort(new Error("the store was closed"));
       (await client)?.close();
     },
   };
@@ -77,7 +81,7 @@ function unavailable(o: {
 }
 
 /** etcd3's circuit breaker would refuse calls for 5 s after three failures; our own bounded retry replaces it. */
-const passThrough = { execute: (action: (context: object) => unknown) => Promise.resolve(action({})) } as never;
+const passThrough = { execute: async (action: (context: object) => unknown) => action({}) } as never;
 
 function etcd3Options({ endpoints, tls, auth, timeoutMs }: EtcdClientOptions): IOptions {
   return {

@@ -32,7 +32,7 @@ export async function keepLease(
   const expiry = makeExpiry(() => lose("it could not be renewed in time"));
   expiry.at(sentAt + ttlMs - MARGIN_MS);
 
-  const stop = AbortSignal.any([lost.signal, released.signal]);
+  const stop = AbortSignal.any([lost.signal, released.signal, client.closed]);
   void renewUntil(client, { id: grant.ID, everyMs: ttlMs / 4, stop, log: options.log }, (sent, ttlSec) => {
     if (ttlSec <= 0) lose("etcd no longer knows it");
     else expiry.at(sent + ttlSec * 1000 - MARGIN_MS);

@@ -19,17 +19,11 @@ export function openEtcd(options: EtcdOptions): Store {
   const { endpoints, timeoutMs = 5000, log, tls, auth } = options;
   if (endpoints.length === 0) throw new Error("Cannot open etcd: no endpoint was given; expected for example http://10.0.0.1:2379");
   const client = makeEtcdClient({ endpoints, timeoutMs, ...(tls && { tls }), ...(auth && { auth }) });
-  const closing = new AbortController();
-  const close = async () => {
-    closing.abort(new Error("the store was closed"));
-    await client.close();
-  };
   return {
     ...makeEtcdKv(client),
-    // An uncancelled watch would keep the process alive after close().
-    watch: (prefix, o) => watchEtcd(client, prefix, { ...o, signal: AbortSignal.any([o.signal, closing.signal]), log }),
-    elect: (name, id, signal) => electEtcd(client, { name, id, signal: AbortSignal.any([signal, closing.signal]), log }),
-    close,
-    [Symbol.asyncDispose]: close,
+    watch: (prefix, o) => watchEtcd(client, prefix, { ...o, signal: AbortSignal.any([o.signal, client.closed]), log }),
+    elect: (name, id, signal) => electEtcd(client, { name, id, signal: AbortSignal.any([signal, client.closed]), log }),
+    close: () => client.close(),
+    [Symbol.asyncDispose]: () => client.close(),
   };
 }

@@ -37,12 +37,12 @@ export function makeFakeStore(): FakeStore {
   function runOps(ops: readonly TxnOp[]): (KeyValue | undefined)[] {
     const changes: Change[] = [];
     const next = revision + 1;
-    const touched = new Set<string>();
+    const written = ops.flatMap((op) => (op.do === "get" ? [] : [op.key]));
+    const twice = written.find((key, i) => written.indexOf(key) !== i);
+    if (twice !== undefined) throw new Error(`Cannot run the transaction: etcd refuses the duplicate key ${twice}`);
     const results = ops.map((op) => {
       const before = keys.get(op.key);
       if (op.do === "get") return before;
-      if (touched.has(op.key)) throw new Error(`Cannot run the transaction: etcd refuses the duplicate key ${op.key}`);
-      touched.add(op.key);
       if (op.do === "delete") {
         if (keys.delete(op.key)) changes.push({ kind: "delete", key: op.key, modRevision: next });
         return before;

@@ -1,0 +1,173 @@
+import { keyOf } from "@calico/model";
+import { beforeEach, expect, test } from "vitest";
+import { type FakeStore, makeFakeStore } from "../testing/fake-store.ts";
+import { type ResourceClient, resourceClient } from "./resource-client.ts";
+
+let store: FakeStore;
+let objects: ResourceClient;
+beforeEach(() => {
+  store = makeFakeStore();
+  objects = resourceClient(store);
+});
+
+const pool = (name: string, spec: object = {}) => ({ kind: "IPPool" as const, metadata: { name }, spec: { cidr: "10.0.0.0/16", ...spec } });
+const policy = (name: string, spec: object = {}) => ({
+  kind: "NetworkPolicy" as const,
+  metadata: { name, namespace: "prod" },
+  spec: { selector: "all()", ...spec },
+});
+
+test("create: fills defaults, uid and creation time; stores no resourceVersion", async () => {
+  const made = await objects.create(pool("p"));
+  if (!made.ok) throw new Error(made.error.message);
+  expect(made.value.spec).toMatchObject({ cidr: "10.0.0.0/16", blockSize: 26, natOutgoing: false, ipipMode: "Never" });
+  expect(made.value.metadata.uid).toMatch(/^[0-9a-f-]{36}$/);
+  expect(made.value.metadata.creationTimestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  const stored = await store.get("/calico/resources/v3/projectcalico.org/ippools/p");
+  expect(made.value.metadata.resourceVersion).toBe(String(stored?.modRevision));
+  const json = JSON.parse(stored?.value ?? "{}") as { metadata: object; apiVersion: string };
+  expect(json.apiVersion).toBe("projectcalico.org/v3");
+  expect(Object.keys(json.metadata).sort()).toEqual(["creationTimestamp", "name", "uid"]);
+  expect(await objects.get({ kind: "IPPool", name: "p" })).toEqual(made);
+});
+
+test.for([
+  {
+    name: "create of what exists",
+    run: async () => (await objects.create(pool("p")), objects.create(pool("p"))),
+    want: /^resource already exists: IPPool\(p\) with error: /,
+  },
+  {
+    name: "create with a resourceVersion",
+    run: () => objects.create({ ...pool("p"), metadata: { name: "p", resourceVersion: "3" } }),
+    want: /error with field Metadata.ResourceVersion = '3' \(field must not be set for a Create request\)/,
+  },
+  {
+    name: "create without a name",
+    run: () => objects.create(pool("")),
+    want: /Metadata.Name = '' \(field must be set for a Create request \(GenerateName is not supported\)\)/,
+  },
+  {
+    name: "a namespaced kind without namespace",
+    run: () => objects.create({ ...policy("x"), metadata: { name: "x" } }),
+    want: /namespace is not specified on namespaced resource/,
+  },
+  { name: "a bad spec", run: () => objects.create(pool("p", { cidr: "10.0.0.1/16" })), want: /spec\.cidr/ },
+  {
+    name: "get of nothing",
+    run: () => objects.get({ kind: "IPPool", name: "p" }),
+    want: /^resource does not exist: IPPool\(p\) with error: /,
+  },
+  {
+    name: "get of nothing in a namespace",
+    run: () => objects.get({ kind: "NetworkPolicy", namespace: "prod", name: "x" }),
+    want: /^resource does not exist: NetworkPolicy\(prod\/x\) with error: /,
+  },
+  {
+    name: "update without identity",
+    run: () => objects.update(pool("p")),
+    want: /Metadata.ResourceVersion[^]*Metadata.CreationTimestamp[^]*Metadata.UID/,
+  },
+  {
+    name: "a policy of a tier that is not there",
+    run: () => objects.create(policy("x", { tier: "security" })),
+    want: /^resource does not exist: Tier\(security\)/,
+  },
+  {
+    name: "delete of a built-in tier",
+    run: () => objects.delete({ kind: "Tier", name: "kube-admin" }),
+    want: /^operation Delete is not supported on Tier\(kube-admin\)/,
+  },
+  {
+    name: "delete of a tier in use",
+    run: async () => {
+      await objects.create({ kind: "Tier", metadata: { name: "security" }, spec: { order: 10 } });
+      await objects.create(policy("security.x", { tier: "security" }));
+      return objects.delete({ kind: "Tier", name: "security" });
+    },
+    want: /Cannot delete a non-empty tier/,
+  },
+  {
+    name: "create of the built-in profile",
+    run: () => objects.create({ kind: "Profile", metadata: { name: "projectcalico-default-allow" } }),
+    want: /^resource already exists: Profile\(projectcalico-default-allow\)/,
+  },
+])("resourceClient refuses $name", async ({ run, want }) => {
+  const result = await run();
+  expect(result.ok).toBe(false);
+  if (!result.ok) expect(result.error.message).toMatch(want);
+});
+
+test("update: the second of two writers from one revision conflicts", async () => {
+  const made = await objects.create(pool("p"));
+  if (!made.ok) throw new Error(made.error.message);
+  const disabled = { ...made.value, spec: { ...made.value.spec, disabled: true } };
+  expect(await objects.update(disabled)).toMatchObject({ ok: true, value: { spec: { disabled: true } } });
+  expect(await objects.update(disabled)).toMatchObject({
+    ok: false,
+    error: { kind: "updateConflict", message: "update conflict: IPPool(p)" },
+  });
+  expect(await objects.delete({ kind: "IPPool", name: "p" }, made.value.metadata.resourceVersion)).toMatchObject({
+    ok: false,
+    error: { kind: "updateConflict" },
+  });
+  expect(await objects.delete({ kind: "IPPool", name: "p" })).toMatchObject({ ok: true, value: { spec: { disabled: true } } });
+  expect(await objects.update(disabled)).toMatchObject({ ok: false, error: { kind: "doesNotExist" } });
+});
+
+test("apply: creates, then changes, then writes nothing when nothing changes", async () => {
+  const first = await objects.apply(pool("p"));
+  const second = await objects.apply(pool("p", { natOutgoing: true }));
+  const third = await objects.apply(pool("p", { natOutgoing: true }));
+  if (!first.ok || !second.ok) throw new Error("apply failed");
+  expect(second.value.metadata.uid).toBe(first.value.metadata.uid);
+  expect(second.value.spec.natOutgoing).toBe(true);
+  expect(third).toEqual(second);
+});
+
+test("apply: goes on when another writes in between", async () => {
+  await objects.create(pool("p"));
+  store.failNext({ when: "before", op: "update" });
+  await expect(objects.apply(pool("p", { disabled: true }))).rejects.toThrow(/injected fault/);
+  const [a, b] = await Promise.all([objects.apply(pool("p", { disabled: true })), objects.apply(pool("p", { natOutgoing: true }))]);
+  expect([a.ok, b.ok]).toEqual([true, true]);
+});
+
+test("policies: name annotation and tier label are stored, and only the label is shown", async () => {
+  const made = await objects.create(policy("allow-dns"));
+  expect(made).toMatchObject({ ok: true, value: { metadata: { name: "allow-dns", labels: { "projectcalico.org/tier": "default" } } } });
+  if (made.ok) expect(made.value.metadata.annotations).toBeUndefined();
+  const stored = JSON.parse((await store.get(keyOf({ kind: "NetworkPolicy", namespace: "prod", name: "allow-dns" })))?.value ?? "{}");
+  expect(stored.metadata.annotations).toEqual({ "projectcalico.org/metadata": '{"name":"allow-dns"}' });
+  expect(stored.spec.types).toEqual(["Ingress"]);
+});
+
+test("policies: a name that an older Calico prefixed is shown without its prefix", async () => {
+  const old = { kind: "NetworkPolicy", apiVersion: "projectcalico.org/v3", metadata: { name: "default.old", namespace: "prod" }, spec: {} };
+  await store.put(keyOf({ kind: "NetworkPolicy", namespace: "prod", name: "default.old" }), JSON.stringify(old));
+  const { items } = await objects.list("NetworkPolicy");
+  expect(items.map((p) => `${p.metadata.name} ${p.metadata.labels?.["projectcalico.org/tier"]}`)).toEqual(["old default"]);
+});
+
+test("list: one namespace, the built-in profile, and what cannot be read apart", async () => {
+  await objects.create(policy("a"));
+  await objects.create({ ...policy("b"), metadata: { name: "b", namespace: "prod-2" } });
+  expect((await objects.list("NetworkPolicy", "prod")).items.map((p) => p.metadata.name)).toEqual(["a"]);
+  expect((await objects.list("Profile")).items.map((p) => p.metadata.name)).toEqual(["projectcalico-default-allow"]);
+  await objects.create(pool("good"));
+  await store.put("/calico/resources/v3/projectcalico.org/ippools/bad", "{");
+  const pools = await objects.list("IPPool");
+  expect(pools.items.map((p) => p.metadata.name)).toEqual(["good"]);
+  expect(pools.unparsable.map((e) => e.message)).toEqual([
+    expect.stringMatching(/^failed to parse datastore entry key=.*ippools\/bad; value=\{: it is not JSON/),
+  ]);
+  expect(pools.resourceVersion).toBe(String(store.revision));
+});
+
+test("ensureInitialized: many at once agree on one cluster", async () => {
+  await Promise.all([1, 2, 3].map((i) => objects.ensureInitialized({ clusterType: `t${i}` })));
+  const info = await objects.get({ kind: "ClusterInformation", name: "default" });
+  if (!info.ok) throw new Error(info.error.message);
+  expect(info.value.spec.clusterGUID).toMatch(/^[0-9a-f]{32}$/);
+  expect(info.value.spec.clusterType?.split(",").sort()).toEqual(["t1", "t2", "t3"]);
+});
