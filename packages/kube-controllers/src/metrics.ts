@@ -1,0 +1,20 @@
+import type { MetricSpec } from "@calico/daemon";
+
+/** Every metric of the process. */
+export const METRICS: readonly MetricSpec[] = [
+  { name: "kube_controllers_in_sync", type: "gauge", help: "1 when the controller has compared everything once.", labels: ["controller"] },
+  { name: "kube_controllers_writes_total", type: "counter", help: "Changes written to the datastore.", labels: ["controller", "op"] },
+  { name: "kube_controllers_failures_total", type: "counter", help: "Writes that failed, retried or dropped.", labels: ["controller"] },
+  {
+    name: "kube_controllers_conversion_problems_total",
+    type: "counter",
+    help: "Parts of Kubernetes objects that could not be converted.",
+    labels: ["controller"],
+  },
+  {
+    name: "kube_controllers_reflector_errors_total",
+    type: "counter",
+    help: "Lists and watches of the Kubernetes API that broke and were begun again.",
+    labels: ["controller"],
+  },
+];
