@@ -1,0 +1,67 @@
+/** The real world behind the ports; the same for the agent and the executable by itself. */
+import { join } from "node:path";
+import { resourceClient } from "@calico/datastore";
+import { makeIpam, makeTargetCache, openIpamClient, openTarget } from "@calico/ipam";
+import type { EtcdTarget } from "@calico/ipam";
+import { CniFault } from "../domain/fault.ts";
+import type { Datastore, Ports } from "../ports.ts";
+import { execPlugin } from "./exec-plugin.ts";
+import { files, untilFile } from "./files.ts";
+import { openKernel } from "./kernel.ts";
+import { openKubeClients } from "./kube.ts";
+
+/** Bounds what one operation on an etcd that is away costs; DEL must be over within 10 s. */
+const ETCD_TIMEOUT_MS = 4000;
+
+export type WorldOptions = {
+  readonly runDir: string;
+  /** Used when the configuration names no etcd. */
+  readonly defaultEtcd: readonly string[] | undefined;
+  readonly defaultKubeconfig: string | undefined;
+};
+
+export interface World extends Ports, AsyncDisposable {}
+
+export function openWorld(o: WorldOptions): World {
+  const stack = new AsyncDisposableStack();
+  const kernel = stack.use(openKernel());
+  const kube = stack.use(openKubeClients({ defaultKubeconfig: o.defaultKubeconfig }));
+  const opened = makeTargetCache({
+    open: (target) => openDatastore(target, join(o.runDir, "ipam.sock"), stack),
+    close: ({ close }) => void close(),
+  });
+  return {
+    kernel,
+    files,
+    untilFile,
+    execPlugin,
+    podOf: kube.podOf,
+    namespaceLabelsOf: kube.namespaceLabelsOf,
+    clock: { now: Date.now },
+    datastoreOf(target) {
+      const wanted = target ?? (o.defaultEtcd === undefined ? undefined : { endpoints: [...o.defaultEtcd] });
+      if (wanted === undefined)
+        throw new CniFault(
+          "invalidConfig",
+          "invalid network configuration: etcd_endpoints: is missing",
+          "expected for example http://10.96.232.136:6666",
+        );
+      return opened(wanted);
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+function openDatastore(target: EtcdTarget, socketPath: string, stack: AsyncDisposableStack): Datastore & { close(): Promise<void> } {
+  const store = openTarget(target, { timeoutMs: ETCD_TIMEOUT_MS });
+  const ipam = openIpamClient({ socketPath, etcd: target, fallback: () => makeIpam({ store }) });
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    await ipam[Symbol.asyncDispose]();
+    await store.close();
+  };
+  stack.defer(close);
+  return { resources: resourceClient(store), ipam, close };
+}

@@ -1,0 +1,38 @@
+import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
+import { basename, dirname } from "node:path";
+import type { Files } from "../ports.ts";
+
+export const files: Files = {
+  read(path) {
+    try {
+      return readFileSync(path, "utf8").trim();
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw e;
+    }
+  },
+  exists: existsSync,
+};
+
+/** Looked at this often besides the watch, which a folder made anew escapes. */
+const POLL_MS = 500;
+
+/** Wait for a file to be there. Source: calico cni-plugin/internal/pkg/utils (inotify and a stat every 500 ms). */
+export async function untilFile(path: string, timeoutMs: number): Promise<boolean> {
+  if (existsSync(path)) return true;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const look = () => existsSync(path) && resolve(true);
+  mkdirSync(dirname(path), { recursive: true });
+  const watcher = watch(dirname(path), (_event, name) => (name === null || name === basename(path)) && look());
+  watcher.on("error", look);
+  const poll = setInterval(look, POLL_MS);
+  const timer = setTimeout(() => resolve(existsSync(path)), timeoutMs);
+  look();
+  try {
+    return await promise;
+  } finally {
+    watcher.close();
+    clearInterval(poll);
+    clearTimeout(timer);
+  }
+}

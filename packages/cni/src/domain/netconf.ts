@@ -1,0 +1,115 @@
+/**
+ * The network configuration on standard input: Calico's fields.
+ *
+ * Source: calico cni-plugin/pkg/types/types.go (NetConf).
+ */
+import { z } from "zod";
+import { CniFault } from "./fault.ts";
+import { parseVersion } from "./version.ts";
+import type { CniVersion } from "./version.ts";
+
+const text = z.string().optional();
+const texts = z.array(z.string()).nullish();
+
+const ipamSchema = z.object({
+  type: text,
+  subnet: text,
+  assign_ipv4: text,
+  assign_ipv6: text,
+  ipv4_pools: texts,
+  ipv6_pools: texts,
+  routes: z.array(z.object({ dst: z.string() })).nullish(),
+});
+
+const netconfSchema = z.object({
+  cniVersion: text,
+  name: z.string().regex(/^[a-zA-Z0-9_.-]+$/, "invalid characters detected in the given network name"),
+  type: text,
+  ipam: ipamSchema.nullish(),
+  dns: z.record(z.string(), z.unknown()).nullish(),
+  runtimeConfig: z.record(z.string(), z.unknown()).nullish(),
+  prevResult: z.unknown(),
+  datastore_type: text,
+  etcd_endpoints: text,
+  etcd_key_file: text,
+  etcd_cert_file: text,
+  etcd_ca_cert_file: text,
+  log_level: text,
+  mtu: z.number().int().min(0).max(65_535).optional(),
+  num_queues: z.number().int().optional(),
+  nodename: text,
+  nodename_file: text,
+  nodename_file_optional: z.boolean().optional(),
+  hostname: text,
+  require_mtu_file: z.boolean().optional(),
+  device_type: z.enum(["", "veth", "netkit"], "expected veth").optional(),
+  include_default_routes: z.boolean().optional(),
+  container_settings: z.object({ allow_ip_forwarding: z.boolean().optional() }).nullish(),
+  policy_setup_timeout_seconds: z.number().min(0, "invalid pod startup delay").optional(),
+  endpoint_status_dir: text,
+  policy: z
+    .object({
+      type: text,
+      k8s_api_root: text,
+      k8s_auth_token: text,
+      k8s_client_certificate: text,
+      k8s_client_key: text,
+      k8s_certificate_authority: text,
+    })
+    .nullish(),
+  kubernetes: z.object({ k8s_api_root: text, kubeconfig: text, node_name: text }).nullish(),
+  "cni.dev/valid-attachments": z.array(z.object({ containerID: z.string(), ifname: z.string() })).nullish(),
+});
+
+export type Netconf = Omit<z.output<typeof netconfSchema>, "cniVersion"> & {
+  readonly cniVersion: CniVersion;
+  /** The whole object as it came, for plugins that this one delegates to. */
+  readonly raw: Readonly<Record<string, unknown>>;
+};
+
+/** The version of a configuration that may be broken otherwise: for the error object. */
+export function versionOfBroken(stdin: string): string | undefined {
+  return /"cniVersion"\s*:\s*"([0-9][0-9.]{0,15})"/.exec(stdin)?.[1];
+}
+
+/** The configuration; faults name the field. */
+export function parseNetconf(stdin: string): Netconf {
+  const raw = parseObject(stdin);
+  const cniVersion = parseVersion(raw["cniVersion"]);
+  const parsed = netconfSchema.safeParse(raw);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.map((i) => `${i.path.join(".")}: ${i.message}`);
+    throw new CniFault("invalidConfig", `invalid network configuration: ${issues[0] ?? "?"}`, issues.join("; "));
+  }
+  if (parsed.data.device_type === "netkit")
+    throw new CniFault("unsupportedField", "unsupported device_type: netkit", "use veth, or leave it out");
+  if (parsed.data.datastore_type === "kubernetes") {
+    throw new CniFault("unsupportedField", "unsupported datastore_type: kubernetes", "use etcdv3, or leave it out");
+  }
+  return { ...parsed.data, cniVersion, raw };
+}
+
+function parseObject(stdin: string): Record<string, unknown> {
+  try {
+    const json: unknown = JSON.parse(stdin);
+    if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+    throw new SyntaxError("expected an object");
+  } catch (e) {
+    throw new CniFault(
+      "decodeFailure",
+      "failed to decode the network configuration on standard input",
+      e instanceof Error ? e.message : String(e),
+    );
+  }
+}
+
+/** `"true"`, `"false"`, or absent. Source: calico cni-plugin ipam_plugin.go (ParseBool). */
+export function flagOf(field: string, value: string | undefined, fallback: boolean): boolean {
+  if (value === undefined || value === "") return fallback;
+  if (["true", "True", "TRUE", "t", "T", "1"].includes(value)) return true;
+  if (["false", "False", "FALSE", "f", "F", "0"].includes(value)) return false;
+  throw new CniFault(
+    "invalidConfig",
+    `invalid network configuration: ipam.${field}: expected "true" or "false", not ${JSON.stringify(value)}`,
+  );
+}

@@ -1,0 +1,66 @@
+/** The CNI agent: one per node, root only. The `calico` executable hands it every call over RUN_DIR/cni.sock. */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { openReporter } from "@calico/bus";
+import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import type { DaemonOptions } from "@calico/daemon";
+import { listenUnix } from "@calico/ipam";
+import { openWorld } from "./adapter/compose.ts";
+import { serveConnection } from "./adapter/serve-socket.ts";
+import { METRICS } from "./metrics.ts";
+import { makeAgent } from "./service/agent.ts";
+import { eventOf } from "./service/report.ts";
+import type { Ended } from "./service/run.ts";
+
+type Options = DaemonOptions & { readonly policyWaitMs: string };
+const options = daemonCommand("cni", "Wires pods of one node; asked by the calico executable over RUN_DIR/cni.sock", { healthPort: 9103 })
+  .option("--policy-wait-ms <ms>", "how long ADD waits for felix to report the pod's policy; 0: not at all", "10000")
+  .parse(process.argv)
+  .opts<Options>();
+const signal = untilSignal("SIGTERM", "SIGINT");
+const log = makeLogger({ component: "cni", level: options.logLevel, node: options.node });
+const metrics = makeMetrics(METRICS);
+
+await using app = new AsyncDisposableStack();
+const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: options.etcd, defaultKubeconfig: options.kubeconfig }));
+const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log });
+app.defer(() => reporter.close());
+let running = 0;
+
+function onEnd(ended: Ended): void {
+  const { command = "unknown", fault, durationMs } = ended;
+  metrics.inc("cni_calls_total", { command, code: String(fault?.code ?? 0) });
+  metrics.observe("cni_call_seconds", durationMs / 1000, { command });
+  const event = eventOf(ended, { node: options.node, at: new Date() });
+  if (event !== undefined) reporter.event(`cni.${options.node}.${command.toLowerCase()}`, event);
+  const what = { command, containerId: ended.call?.containerId, endpoint: ended.workload?.wepName, ips: ended.ips, durationMs };
+  if (fault === undefined) log.info("call ended", what);
+  else log.warn("call failed", { ...what, code: fault.code, msg: fault.message, details: fault.details });
+}
+
+const settings = {
+  varDir: options.varDir,
+  runDir: options.runDir,
+  node: options.node,
+  policyWaitMs: Number(options.policyWaitMs),
+  hostname: hostname(),
+};
+const answer = makeAgent(world, { settings, log, onEnd });
+const path = join(options.runDir, "cni.sock");
+app.use(
+  await serveHealth({ port: options.healthPort, metrics, health: () => ({ live: true, ready: true, detail: { running, socket: path } }) }),
+);
+app.use(
+  await listenUnix(path, (socket) => {
+    metrics.set("cni_calls_running", ++running);
+    socket.once("close", () => metrics.set("cni_calls_running", --running));
+    serveConnection(socket, answer, (why) => {
+      metrics.inc("cni_bad_requests_total");
+      log.warn("bad request on the socket", { why });
+    });
+  }),
+);
+log.info("started", { node: options.node, socket: path, etcd: options.etcd, policyWaitMs: settings.policyWaitMs });
+await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+log.info("stopped", { reason: String(signal.reason) });

@@ -1,0 +1,28 @@
+/** The whole plugin in one process: what the executable runs when no agent answers. `plugin.ts calico|calico-ipam [-v]`. */
+import { hostname } from "node:os";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { makeLogger } from "@calico/daemon";
+import { openWorld } from "./adapter/compose.ts";
+import type { Environment } from "./domain/env.ts";
+import { runPlugin } from "./service/run.ts";
+import type { Invocation } from "./service/run.ts";
+
+const [, , name = "calico", flag] = process.argv;
+const plugin: Invocation["plugin"] = name.endsWith("calico-ipam") ? "calico-ipam" : "calico";
+const log = makeLogger({ component: `${plugin} (without agent)` });
+
+if (flag === "-v") process.stdout.write("0.1.0\n");
+else process.exitCode = await run();
+
+async function run(): Promise<number> {
+  const runDir = process.env["CALICO_RUN_DIR"] ?? "/var/run/calico";
+  const varDir = process.env["CALICO_VAR_DIR"] ?? "/var/lib/calico";
+  const env = process.env as Environment;
+  const stdin = env.CNI_COMMAND === "VERSION" && process.stdin.isTTY ? "" : await text(process.stdin);
+  const settings = { varDir, runDir, node: undefined, policyWaitMs: 0, hostname: hostname().toLowerCase() };
+  await using world = openWorld({ runDir, defaultEtcd: undefined, defaultKubeconfig: undefined });
+  const answer = await runPlugin(world, { plugin, env, stdin }, { settings, log });
+  await new Promise((resolve) => process.stdout.write(answer.stdout, resolve));
+  return answer.exit;
+}

@@ -1,0 +1,32 @@
+/** CHECK: the endpoint, its address, its devices and routes are as ADD left them. Deviation: Calico's CHECK looks at nothing. */
+import { CniFault } from "../domain/fault.ts";
+import { workloadOf } from "../domain/workload.ts";
+import type { Workload } from "../domain/workload.ts";
+import type { Ports } from "../ports.ts";
+import type { Job } from "./add.ts";
+import { delegateCheck } from "./delegate.ts";
+import { checkReady, nodeOf, targetOf } from "./identity.ts";
+import { inspect } from "./wiring.ts";
+
+export async function check(ports: Ports, { conf, call, settings }: Job): Promise<Workload> {
+  const node = nodeOf(conf, { files: ports.files, settings });
+  const workload = workloadOf(call, node);
+  const datastore = ports.datastoreOf(targetOf(conf));
+  await checkReady(datastore);
+  const { namespace, wepName: name } = workload;
+  const endpoint = await datastore.resources.get({ kind: "WorkloadEndpoint", namespace, name });
+  if (!endpoint.ok) throw new CniFault("unknownContainer", `there is no workload endpoint ${namespace}/${name}`, endpoint.error.message);
+  const { containerID, ipNetworks = [] } = endpoint.value.spec;
+  if (containerID !== call.containerId)
+    throw new CniFault("unknownContainer", `the workload endpoint ${namespace}/${name} is of container ${containerID}`);
+  await delegateCheck(ports, { conf, call, node, datastore });
+  const problems = await inspect(ports.kernel, {
+    netns: call.netns,
+    ifName: call.ifName,
+    hostName: workload.hostVeth,
+    addresses: ipNetworks,
+  });
+  if (problems.length > 0)
+    throw new CniFault("checkFailed", `the network of ${namespace}/${name} is not as it was set up: ${problems[0]}`, problems.join("; "));
+  return workload;
+}

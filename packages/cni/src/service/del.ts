@@ -1,0 +1,53 @@
+/**
+ * DEL: what is in the kernel goes first and in any case; then the endpoint and the address, bounded in time.
+ *
+ * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s).
+ */
+import { CniFault } from "../domain/fault.ts";
+import { workloadOf } from "../domain/workload.ts";
+import type { Workload } from "../domain/workload.ts";
+import type { Datastore, Ports } from "../ports.ts";
+import type { Job } from "./add.ts";
+import { delegateDel } from "./delegate.ts";
+import { checkReady, nodeOf, targetOf } from "./identity.ts";
+import { unwire, unwirePod } from "./wiring.ts";
+
+/** How often the endpoint's removal is tried against others' writes. */
+const REMOVE_ATTEMPTS = 6;
+
+/** Everything that is not there already is no error. Answers which workload it was. */
+export async function del(ports: Ports, { conf, call, settings }: Job): Promise<Workload> {
+  await unwirePod(ports.kernel, call);
+  const node = nodeOf(conf, { files: ports.files, settings });
+  const workload = workloadOf(call, node);
+  const datastore = ports.datastoreOf(targetOf(conf));
+  await checkReady(datastore);
+  const [endpoint, address] = await Promise.allSettled([
+    removeEndpoint(datastore, workload),
+    delegateDel(ports, { conf, call, node, datastore }),
+  ]);
+  if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
+  for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
+  return workload;
+}
+
+/** Remove the endpoint, unless a newer container of the same pod has it by now. */
+async function removeEndpoint({ resources }: Datastore, w: Workload): Promise<"removed" | "gone" | "another's"> {
+  const ref = { kind: "WorkloadEndpoint", namespace: w.namespace, name: w.wepName } as const;
+  for (let i = 0; i < REMOVE_ATTEMPTS; i++) {
+    const current = await resources.get(ref);
+    if (!current.ok) {
+      if (current.error.kind === "doesNotExist") return "gone";
+      throw new CniFault("internal", `cannot read the workload endpoint ${w.namespace}/${w.wepName}`, current.error.message);
+    }
+    if (current.value.spec.containerID !== w.containerId) return "another's";
+    const removed = await resources.delete(ref, current.value.metadata.resourceVersion);
+    if (removed.ok) return "removed";
+    if (removed.error.kind === "doesNotExist") return "gone";
+  }
+  throw new CniFault(
+    "tryAgain",
+    `cannot remove the workload endpoint ${w.namespace}/${w.wepName}`,
+    `it changed ${REMOVE_ATTEMPTS} times meanwhile`,
+  );
+}

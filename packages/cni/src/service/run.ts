@@ -1,0 +1,128 @@
+/**
+ * The door: environment and standard input in, exit code and standard output out, whatever happens between.
+ * Standard output carries a result or the spec's error object, and nothing else.
+ */
+import { StoreUnavailable } from "@calico/datastore";
+import { KubeConnectionError } from "@calico/kube-client";
+import type { Answer } from "../domain/frame.ts";
+import { CniFault, errorObject } from "../domain/fault.ts";
+import { parseCall } from "../domain/env.ts";
+import type { CniCall, Command, Environment } from "../domain/env.ts";
+import { parseNetconf, versionOfBroken } from "../domain/netconf.ts";
+import { renderResult } from "../domain/result.ts";
+import { isAtLeast, OWN_VERSION, versionReply } from "../domain/version.ts";
+import type { CniVersion } from "../domain/version.ts";
+import type { Workload } from "../domain/workload.ts";
+import type { Log, Ports, Settings } from "../ports.ts";
+import { add } from "./add.ts";
+import type { Job } from "./add.ts";
+import { check } from "./check.ts";
+import { del } from "./del.ts";
+import { gc, status } from "./gc.ts";
+import { nodeOf, targetOf } from "./identity.ts";
+import { ipamAdd, ipamCheck, ipamDel } from "./ipam-plugin.ts";
+import { ipamPorts } from "./delegate.ts";
+
+export type Invocation = { readonly plugin: "calico" | "calico-ipam"; readonly env: Environment; readonly stdin: string };
+
+/** What is told of a call when it is over. */
+export type Ended = {
+  readonly command: Command | undefined;
+  readonly call: CniCall | undefined;
+  readonly workload: Workload | undefined;
+  readonly ips: readonly string[];
+  readonly fault: CniFault | undefined;
+  readonly durationMs: number;
+};
+
+export type RunOptions = { readonly settings: Settings; readonly log: Log; readonly onEnd?: (ended: Ended) => void };
+
+type Output = { readonly body: object | undefined; readonly workload?: Workload; readonly ips?: readonly string[] };
+
+/** Earliest version of the configuration that knows the command. */
+const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0", STATUS: "1.1.0" };
+
+/** One call from beginning to end; never throws. */
+export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd }: RunOptions): Promise<Answer> {
+  const start = ports.clock.now();
+  let call: CniCall | undefined;
+  const end = (o: Partial<Ended>) =>
+    onEnd?.({ command: call?.command, call, workload: undefined, ips: [], fault: undefined, durationMs: ports.clock.now() - start, ...o });
+  try {
+    call = parseCall(invocation.env);
+    const output = await perform(ports, { ...invocation, call, settings, log });
+    end({ workload: output.workload, ips: output.ips ?? [] });
+    return { exit: 0, stdout: output.body === undefined ? "" : `${JSON.stringify(output.body)}\n` };
+  } catch (e) {
+    const fault = faultOf(e);
+    end({ fault });
+    return { exit: 1, stdout: `${JSON.stringify(errorObject(fault, versionOfBroken(invocation.stdin) ?? OWN_VERSION))}\n` };
+  }
+}
+
+async function perform(ports: Ports, o: Invocation & { call: CniCall; settings: Settings; log: Log }): Promise<Output> {
+  if (o.call.command === "VERSION") return { body: versionReply(versionOfBroken(o.stdin) ?? OWN_VERSION) };
+  const conf = parseNetconf(o.stdin);
+  const since = SINCE[o.call.command];
+  if (since !== undefined && !isAtLeast(conf.cniVersion, since)) {
+    throw new CniFault("incompatibleVersion", `CNI version ${conf.cniVersion} has no command ${o.call.command}`, `it came with ${since}`);
+  }
+  const job: Job = { conf, call: o.call, settings: o.settings, log: o.log };
+  return o.plugin === "calico-ipam" ? await performIpam(ports, job) : await performMain(ports, job);
+}
+
+async function performMain(ports: Ports, job: Job): Promise<Output> {
+  switch (job.call.command) {
+    case "ADD": {
+      const { result, workload } = await add(ports, job);
+      return { body: renderResult(result, job.conf.cniVersion), workload, ips: result.ips.map((i) => i.address) };
+    }
+    case "DEL":
+      return { body: undefined, workload: await del(ports, job) };
+    case "CHECK":
+      return { body: undefined, workload: await check(ports, job) };
+    case "GC":
+      job.log.info("endpoints collected", { removed: await gc(ports, job) });
+      return { body: undefined };
+    case "STATUS":
+      await status(ports, job);
+      return { body: undefined };
+    case "VERSION":
+      return { body: versionReply(job.conf.cniVersion) };
+  }
+}
+
+async function performIpam(ports: Ports, job: Job): Promise<Output> {
+  const { conf, call, settings } = job;
+  const datastore = ports.datastoreOf(targetOf(conf));
+  const own = ipamPorts(ports, { conf, call, datastore });
+  switch (call.command) {
+    case "ADD": {
+      const result = await ipamAdd(own, { conf, call, node: nodeOf(conf, { files: ports.files, settings }) });
+      return { body: renderResult(result, conf.cniVersion), ips: result.ips.map((i) => i.address) };
+    }
+    case "DEL":
+      await ipamDel(own, job);
+      return { body: undefined };
+    case "CHECK":
+      await ipamCheck(own, job);
+      return { body: undefined };
+    case "STATUS":
+      await status(ports, job);
+      return { body: undefined };
+    case "GC":
+      // The main plugin's GC gives back the addresses of what it removes.
+      return { body: undefined };
+    case "VERSION":
+      return { body: versionReply(conf.cniVersion) };
+  }
+}
+
+/** Faults of the world that a retry may cure are "try again"; the rest is ours. */
+function faultOf(e: unknown): CniFault {
+  if (e instanceof CniFault) return e;
+  const message = e instanceof Error ? e.message : String(e);
+  if (e instanceof StoreUnavailable) return new CniFault("tryAgain", "the datastore cannot be reached", message);
+  if (e instanceof KubeConnectionError) return new CniFault("tryAgain", "the Kubernetes API cannot be reached", message);
+  return new CniFault("internal", message, e instanceof Error && e.cause instanceof Error ? e.cause.message : undefined);
+}
