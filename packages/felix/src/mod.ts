@@ -4,3 +4,5 @@ export type { FeedEvent } from "./domain/feed-event.ts";
 export { applyDelta, emptyProgram, type Program, type ProgramDelta } from "./domain/program.ts";
 export { printProgram, renderProgramText, type ProgramText } from "./domain/print.ts";
 export { programOf, renderNode } from "./service/render-node.ts";
+export { tracePacket, type Trace } from "./domain/trace/trace.ts";
+export type { Packet } from "./domain/trace/packet.ts";
