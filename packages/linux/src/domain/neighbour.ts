@@ -1,5 +1,5 @@
 /** rtnetlink neighbours (ARP, NDP, their proxies) and forwarding database entries (bridge, VXLAN). Source: Linux uapi/linux/neighbour.h. */
-import type { FdbEntry, Neighbour } from "../ports.ts";
+import type { FdbEntry, Neighbour, NeighbourState } from "../ports.ts";
 import { AF_BRIDGE, AF_INET, AF_INET6, ipOfOctets, macOfOctets, octetsOfIp, octetsOfMac } from "./octets.ts";
 import { nameIn, NEIGHBOUR_STATES, NLM_F, RTM } from "./protocol.ts";
 import type { NameOf, Resolve } from "./resolve.ts";
@@ -54,7 +54,7 @@ export function decodeNeighbour(body: Uint8Array, nameOf: NameOf): Neighbour | u
     link,
     ip: ipOfOctets(ip),
     mac: macOfOctets(attrs.get(NDA.lladdr)),
-    state: nameIn(NEIGHBOUR_STATES, viewOf(body).getUint16(8, true)),
+    state: stateOf(body),
     proxy: (body[10] ?? 0) & NTF.proxy ? true : undefined,
   };
 }
@@ -91,5 +91,11 @@ export function decodeFdb(body: Uint8Array, nameOf: NameOf): FdbEntry | undefine
   const link = nameOf(viewOf(body).getInt32(4, true));
   const dst = attrs.get(NDA.dst);
   if (body[0] !== AF_BRIDGE || mac === undefined || link === undefined) return undefined;
-  return { link, mac, dst: dst && ipOfOctets(dst), state: nameIn(NEIGHBOUR_STATES, viewOf(body).getUint16(8, true)) };
+  return { link, mac, dst: dst && ipOfOctets(dst), state: stateOf(body) };
+}
+
+/** ndm_state is a set of bits; FDB entries by `bridge fdb add` are permanent and noarp in one. */
+function stateOf(body: Uint8Array): NeighbourState | undefined {
+  const bits = viewOf(body).getUint16(8, true);
+  return bits & NEIGHBOUR_STATES.permanent ? "permanent" : nameIn(NEIGHBOUR_STATES, bits);
 }
