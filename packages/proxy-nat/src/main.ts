@@ -28,7 +28,7 @@ const applier = makeApplier(o.ipFamilies.map((family) => openIptables({ backend:
 const passes = makePasses({ core, applier, conntrack: kernelConntrack(), clock }, { resyncMs: o.resyncSeconds * 1000 });
 const reporter = openReporter({ servers: o.nats, component: "proxy-nat", node: o.node, log });
 app.defer(() => reporter.close());
-const recorder = makeRecorder({ core, reporter, metrics, clock, log }, { node: o.node, version: VERSION });
+const recorder = makeRecorder({ core, reporter, metrics, clock, log }, { version: VERSION });
 const feed = openFeed({ servers: o.nats, name: `proxy-nat-${o.node}`, kinds: NAT_KINDS, signal, log });
 const proxy = makeProxy({ feed, core, passes, recorder, clock });
 app.use(

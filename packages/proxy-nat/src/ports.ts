@@ -16,9 +16,10 @@ export interface Conntrack {
   forget(flows: readonly StaleFlow[]): Promise<number>;
 }
 
+/** Says on the bus what was done; it knows who says it. */
 export interface Reporter {
-  status(body: Status): void;
-  applied(body: Applied): void;
+  status(body: Omit<Status, "component" | "node">): void;
+  applied(body: Omit<Applied, "component" | "node">): void;
 }
 
 export interface Clock {

@@ -151,8 +151,14 @@ const CANARIES: readonly { readonly rule: string; readonly path: string; readonl
   {
     rule: "kernel-in-linux",
     path: "packages/felix/src/adapter/c.ts",
-    bad: `import { run } from "@calico/linux";`,
+    bad: `new Deno.Command("ls");`,
     good: `import { openIpset } from "@calico/linux";`,
+  },
+  {
+    rule: "kernel-tools-in-linux",
+    path: "packages/cni/src/adapter/b.ts",
+    bad: `import { run } from "@calico/linux"; run(["ip", "link"], {});`,
+    good: `import { run } from "@calico/linux"; run(["portmap"], {});`,
   },
   {
     rule: "kernel-tools-in-linux",

@@ -27,7 +27,8 @@ export interface Violation {
 /** Tests, fakes and the folders that hold only them. */
 const TEST = /\.test\.ts$|\/test\/|\/src\/testing(\.ts$|\/)|\.contract\.ts$/;
 const PACKAGE = /^packages\/[^/]+\/(src|bin)\/.*\.ts$/;
-const RUNTIME = /\/src\/(.*\/)?adapter\/|\/src\/(.*\/)?(main|testing)\.ts$|\/bin\//;
+/** A program's own file composes and so knows the runtime: main.ts, and cni's plugin.ts, the executable without an agent. */
+const RUNTIME = /\/src\/(.*\/)?adapter\/|\/src\/(.*\/)?(main|testing)\.ts$|^packages\/cni\/src\/plugin\.ts$|\/bin\//;
 
 /** Services; what two of them share is a package below. The nx tags say the same: the test compares. */
 export const SERVICES = ["bgp", "cni", "felix", "ipam", "kube-controllers", "proxy-nat"];
@@ -119,11 +120,7 @@ export const RULES: readonly Rule[] = [
     why: "packages/linux is the only code that changes a kernel: one place to look, one to fake",
     in: PACKAGE,
     notIn: new RegExp(`^packages/linux/|${TEST.source}`),
-    finds: (facts) => [
-      ...importsLike(facts, /^koffi$/),
-      ...usesLike(facts, /^Deno\.(dlopen|Command)/),
-      ...facts.imports.filter((i) => i.from === "@calico/linux").flatMap((i) => i.names.filter((name) => /^run(OrThrow)?$/.test(name))),
-    ],
+    finds: (facts) => [...importsLike(facts, /^koffi$/), ...usesLike(facts, /^Deno\.(dlopen|Command)/)],
   },
   {
     name: "kernel-tools-in-linux",
@@ -131,9 +128,7 @@ export const RULES: readonly Rule[] = [
     in: PACKAGE,
     notIn: new RegExp(`^packages/linux/|${TEST.source}`),
     finds: (facts, file) =>
-      importsLike(facts, /^node:child_process$/).length === 0
-        ? []
-        : (file.text.match(/["'`](ip|ip6?tables(-[a-z]+)*|ipset|nft|conntrack)["'` ]/g) ?? []),
+      startsPrograms(facts) ? (file.text.match(/["'`](ip|ip6?tables(-[a-z]+)*|ipset|nft|conntrack)["'` ]/g) ?? []) : [],
   },
   {
     name: "ts-extensions",
@@ -155,6 +150,12 @@ export const RULES: readonly Rule[] = [
     finds: (_facts, file) => [posix.basename(file.path)],
   },
 ];
+
+function startsPrograms(facts: Facts): boolean {
+  return facts.imports.some(
+    (i) => i.from === "node:child_process" || (i.from === "@calico/linux" && i.names.some((name) => /^run(OrThrow)?$/.test(name))),
+  );
+}
 
 function leavesPackage(path: string, from: string): boolean {
   return packageOf(posix.join(posix.dirname(path), from)) !== packageOf(path);

@@ -38,8 +38,8 @@ function harness(tables = fakeTables()) {
       }
     },
   };
-  const applied: Applied[] = [];
-  const status: Status[] = [];
+  const applied: Omit<Applied, "component" | "node">[] = [];
+  const status: Omit<Status, "component" | "node">[] = [];
   const forgotten: StaleFlow[] = [];
   const log = recordingLogger();
   const core = makeNatCore({ node: "n1", clusterCidrs: [], families: [4] });
@@ -50,14 +50,17 @@ function harness(tables = fakeTables()) {
     },
   };
   const passes = makePasses({ core, applier: makeApplier([tables]), conntrack, clock }, { resyncMs: 1000 });
-  const reporter = { applied: (b: Applied) => void applied.push(b), status: (b: Status) => void status.push(b) };
+  const reporter = {
+    applied: (b: Omit<Applied, "component" | "node">) => void applied.push(b),
+    status: (b: Omit<Status, "component" | "node">) => void status.push(b),
+  };
   const metrics = makeMetrics(METRICS);
   const proxy = makeProxy({
     feed,
     core,
     passes,
     clock,
-    recorder: makeRecorder({ core, reporter, metrics, clock, log }, { node: "n1", version: "1" }),
+    recorder: makeRecorder({ core, reporter, metrics, clock, log }, { version: "1" }),
   });
   const running = proxy.run(new AbortController().signal);
   /** Let everything that can go on go on. */

@@ -27,13 +27,12 @@ export function makeRecorder(
     readonly clock: Clock;
     readonly log: Logger;
   },
-  who: { readonly node: string; readonly version: string },
+  who: { readonly version: string },
 ): Recorder {
   const { core, reporter, clock, log } = ports;
   const inc = (name: MetricName, by = 1) => ports.metrics.inc(name, {}, by);
   const set = (name: MetricName, value: number) => ports.metrics.set(name, value);
   const observe = (name: MetricName, ms: number) => ports.metrics.observe(name, ms / 1000);
-  const component = "proxy-nat";
 
   function count(pass: Pass): void {
     observe(
@@ -61,7 +60,7 @@ export function makeRecorder(
       if (forgottenFlows > 0) log.info("stale udp flows forgotten", { flows: forgottenFlows });
       if (written.length + repaired.length === 0) return;
       const stages = { busMs: queuedMs, calcMs, kernelMs };
-      reporter.applied({ component, node: who.node, revision, stages, changed: written, repaired, at: clock.timestamp() });
+      reporter.applied({ revision, stages, changed: written, repaired, at: clock.timestamp() });
     },
     failed(error, attempt) {
       inc("kubeproxy_sync_proxy_rules_iptables_restore_failures_total");
@@ -70,8 +69,6 @@ export function makeRecorder(
     status({ inSync, revision, failure }) {
       const detail = { ...core.counts(), ...(failure === undefined ? {} : { failure }) };
       reporter.status({
-        component,
-        node: who.node,
         healthy: failure === undefined,
         inSync,
         revision,
