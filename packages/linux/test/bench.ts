@@ -1,4 +1,6 @@
 /** Measures the package on this runtime, in namespaces of its own: memory of the import, wiring of a pod, a batch of 1,000 routes. As root. */
+import type { Netlink } from "../src/mod.ts";
+
 const rss = () => Math.round(process.memoryUsage().rss / 1024 / 1024);
 const before = rss();
 const { createNetns, deleteNetns, netnsPath, openNetlink, writeSysctl } = await import("../src/mod.ts");
@@ -41,7 +43,7 @@ try {
 }
 
 /** What a CNI ADD does with netlink: veth across namespaces, sysctls, address and routes inside, route outside. */
-async function wirePod(nl: import("../src/mod.ts").Netlink, i: number): Promise<void> {
+async function wirePod(nl: Netlink, i: number): Promise<void> {
   const ip = `10.200.0.${i + 1}`;
   const name = `cali${i}`;
   await nl.addLink({

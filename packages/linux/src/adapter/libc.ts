@@ -3,6 +3,7 @@
  * Every call answers ≥ 0, or the negative errno, read right after the call. All are synchronous; none may be parked on a thread pool.
  */
 import { createRequire } from "node:module";
+import type Koffi from "koffi";
 
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
@@ -79,7 +80,7 @@ function openDeno(): [Raw, () => number] {
 
 function openKoffi(): [Raw, () => number] {
   // Not an import: koffi is a native module that only Node needs, and only once a kernel call is made.
-  const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi");
+  const koffi = createRequire(import.meta.url)("koffi") as typeof Koffi;
   const lib = koffi.load(LIBRARY);
   const raw = {
     socket: lib.func("int socket(int domain, int type, int protocol)"),

@@ -84,7 +84,13 @@ function makeSocket(fd: number): NetlinkSocket {
     return sequence;
   };
 
-  const receive = (op: string): Uint8Array => buffer.subarray(0, check(libc().recv(fd, buffer, 0), `receive the kernel's answer to ${op}`));
+  const receive = (op: string): Uint8Array => {
+    let got: number;
+    // A receive with a time-out is not restarted after a signal. Source: signal(7).
+    do got = libc().recv(fd, buffer, 0);
+    while (got === -ERRNO.EINTR);
+    return buffer.subarray(0, check(got, `receive the kernel's answer to ${op}`));
+  };
 
   function exchange(messages: readonly Uint8Array[]): readonly Ack[] {
     if (messages.length === 0) return [];

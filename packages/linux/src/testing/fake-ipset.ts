@@ -21,7 +21,7 @@ export type FakeIpset = Ipset & {
 type SetState = { type: SetType; family: "inet" | "inet6"; maxelem: number; members: Set<string> };
 
 export function makeFakeIpset(): FakeIpset {
-  let sets = new Map<string, SetState>();
+  const sets = new Map<string, SetState>();
   const recorded: string[] = [];
   const references: (() => Iterable<string>)[] = [];
   const faults: string[] = [];
