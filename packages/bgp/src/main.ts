@@ -30,7 +30,15 @@ const kernel = netlinkKernel(app.use(openNetlink()));
 const reporter = openReporter({ servers: nats, component: "bgp", node, log });
 app.defer(() => reporter.close());
 const recorder = makeRecorder({ node, version: VERSION, metrics, reporter, clock, speaker: () => speaker });
-const speaker = makeSpeaker({ transport, kernel, clock, log, onApplied: recorder.applied, onChange: recorder.changed, counted: recorder.counted });
+const speaker = makeSpeaker({
+  transport,
+  kernel,
+  clock,
+  log,
+  onApplied: recorder.applied,
+  onChange: recorder.changed,
+  counted: recorder.counted,
+});
 app.defer(() => speaker.close());
 const feed = openFeed({ servers: nats, name: `bgp-${node}`, kinds: [...KINDS_FOLLOWED], signal, log });
 app.use(await serveHealth({ port: healthPort, metrics, health: recorder.health }));

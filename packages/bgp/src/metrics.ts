@@ -13,6 +13,16 @@ export const METRICS = [
   { name: "calico_bgp_update_faults_total", type: "counter", help: "Faulty updates, settled as RFC 7606 says." },
   { name: "calico_bgp_route_changes_total", type: "counter", help: "Routes written to the kernel." },
   { name: "calico_bgp_routes_repaired_total", type: "counter", help: "Routes that someone else had altered, put right." },
-  { name: "calico_bgp_objects_rejected_total", type: "counter", help: "Objects from the bus that could not be read, by kind.", labels: ["kind"] },
-  { name: "calico_bgp_apply_seconds", type: "histogram", help: "Time of one write to the kernel.", buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2] },
+  {
+    name: "calico_bgp_objects_rejected_total",
+    type: "counter",
+    help: "Objects from the bus that could not be read, by kind.",
+    labels: ["kind"],
+  },
+  {
+    name: "calico_bgp_apply_seconds",
+    type: "histogram",
+    help: "Time of one write to the kernel.",
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2],
+  },
 ] as const satisfies readonly MetricSpec[];

@@ -10,7 +10,9 @@ export interface BgpOptions extends DaemonOptions {
 
 /** The command line of bgp. */
 export function bgpCommand() {
-  return daemonCommand("bgp", "Speaks BGP for this node: tells peers of its address blocks, puts theirs into the kernel.", { healthPort: 9100 })
+  return daemonCommand("bgp", "Speaks BGP for this node: tells peers of its address blocks, puts theirs into the kernel.", {
+    healthPort: 9100,
+  })
     .addOption(
       new Option("--listen-port <port>", "BGP port of this node, and of mesh peers whose port BGPConfiguration does not say (default: 179)")
         .env("BGP_LISTEN_PORT")

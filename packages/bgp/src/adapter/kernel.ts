@@ -9,7 +9,11 @@ import type { KernelChange, RouteKernel, RouteOp, RouteOutcome } from "../ports.
 export function netlinkKernel(netlink: Netlink): RouteKernel {
   return {
     async read() {
-      const [links, addresses, routes] = [await netlink.links(), await netlink.addresses({ family: 4 }), await netlink.routes({ family: 4 })];
+      const [links, addresses, routes] = [
+        await netlink.links(),
+        await netlink.addresses({ family: 4 }),
+        await netlink.routes({ family: 4 }),
+      ];
       const usable = new Set(links.filter((link) => link.up).map((link) => link.name));
       return {
         own: routes.flatMap((route) => (route.protocol === BGP_PROTOCOL ? (fromKernel(route) ?? []) : [])),
@@ -26,7 +30,9 @@ export function netlinkKernel(netlink: Netlink): RouteKernel {
 
 async function* changesOf(events: AsyncIterable<readonly KernelEvent[]>): AsyncIterable<KernelChange> {
   for await (const batch of events) {
-    const gone = batch.flatMap((event) => (event.kind === "routeRemoved" && event.route.protocol === BGP_PROTOCOL ? [event.route.dst] : []));
+    const gone = batch.flatMap((event) =>
+      event.kind === "routeRemoved" && event.route.protocol === BGP_PROTOCOL ? [event.route.dst] : [],
+    );
     yield { view: batch.some(changesView), gone };
   }
 }

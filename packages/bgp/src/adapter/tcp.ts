@@ -30,17 +30,8 @@ export const tcpTransport: Transport = {
       socket.on("error", () => socket.destroy());
       accepted(connOf(socket));
     });
-    const sockets = new Set<Socket>();
-    server.on("connection", (socket: Socket) => {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-    });
-    const listener: Listener = {
-      close: () =>
-        new Promise((resolve) => {
-          server.close(() => resolve());
-        }),
-    };
+    // close() waits for accepted connections too, which live on: the port itself is free at once.
+    const listener: Listener = { close: async () => void server.close() };
     return new Promise((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => reject(new Error(explainListen(cause, port, address), { cause })));
       server.listen({ port, host: address ?? "0.0.0.0" }, () => resolve(listener));

@@ -93,7 +93,10 @@ export type BgpStatus = {
 /** Enough for any cluster's blocks; a full Internet table would not fit one line. */
 const MOST_ROUTES = 10_000;
 
-export function deriveStatus(view: SpeakerView, about: { readonly node: string; readonly inSync: boolean; readonly revision: number }): BgpStatus {
+export function deriveStatus(
+  view: SpeakerView,
+  about: { readonly node: string; readonly inSync: boolean; readonly revision: number },
+): BgpStatus {
   const { plan, routing, kernel } = view;
   const counts = routing.rib.counts();
   const routes = [...take(routing.rib.prefixes(), MOST_ROUTES)].toSorted().map((prefix) => routeStatus(prefix, view));

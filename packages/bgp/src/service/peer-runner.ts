@@ -167,7 +167,11 @@ export function makePeerRunner(options: PeerRunnerOptions): PeerRunner {
       hooks.counted("messagesIn");
       const message = decodeMessage(frame, contextOf(id));
       if (message.ok) noteFaults(message.value);
-      handle(message.ok ? { kind: "messageReceived", conn: id, message: message.value } : { kind: "messageBroken", conn: id, error: message.error });
+      handle(
+        message.ok
+          ? { kind: "messageReceived", conn: id, message: message.value }
+          : { kind: "messageBroken", conn: id, error: message.error },
+      );
     }
     if (error !== undefined && conns.has(id)) handle({ kind: "messageBroken", conn: id, error });
     return rest;

@@ -30,7 +30,10 @@ export type RecorderOptions = {
   readonly speaker: () => { view(): SpeakerView; history(address: string): readonly Entry[] | undefined };
 };
 
-const requestSchema = z.discriminatedUnion("op", [z.object({ op: z.literal("status") }), z.object({ op: z.literal("peer"), address: z.string() })]);
+const requestSchema = z.discriminatedUnion("op", [
+  z.object({ op: z.literal("status") }),
+  z.object({ op: z.literal("peer"), address: z.string() }),
+]);
 
 /** At most this often on the bus. */
 const STATUS_EVERY_MS = 500;
@@ -52,7 +55,8 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
     metrics.set("calico_bgp_paths", paths);
     metrics.set("calico_bgp_stale_paths", stale);
     metrics.set("calico_bgp_restarting", view.restarting ? 1 : 0);
-    for (const what of ["wanted", "present", "inherited", "failed"] as const) metrics.set("calico_bgp_kernel_routes", view.kernel[what], { what });
+    for (const what of ["wanted", "present", "inherited", "failed"] as const)
+      metrics.set("calico_bgp_kernel_routes", view.kernel[what], { what });
   }
 
   function say(): void {
@@ -87,7 +91,13 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
       metrics.inc("calico_bgp_routes_repaired_total", {}, repaired.length);
       const now = clock.now();
       const stages = { busMs: plannedAt - tookAt, calcMs: Math.max(0, now - kernelMs - plannedAt), kernelMs };
-      reporter.applied({ revision, stages, changed: report.changed.slice(0, 100), repaired: repaired.slice(0, 100), at: new Date(now).toISOString() });
+      reporter.applied({
+        revision,
+        stages,
+        changed: report.changed.slice(0, 100),
+        repaired: repaired.slice(0, 100),
+        at: new Date(now).toISOString(),
+      });
       this.changed();
     },
     changed() {
@@ -97,7 +107,8 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
     },
     counted(what) {
       if (what === "faults") metrics.inc("calico_bgp_update_faults_total");
-      else if (what === "messagesIn" || what === "messagesOut") metrics.inc("calico_bgp_messages_total", { direction: what === "messagesIn" ? "in" : "out" });
+      else if (what === "messagesIn" || what === "messagesOut")
+        metrics.inc("calico_bgp_messages_total", { direction: what === "messagesIn" ? "in" : "out" });
       else metrics.inc("calico_bgp_sessions_total", { change: what === "sessionUp" ? "up" : "down" });
     },
     health,

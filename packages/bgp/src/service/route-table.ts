@@ -80,7 +80,9 @@ export function makeRouteTable(kernel: RouteKernel, log: Logger): RouteTable {
     },
     compare(own) {
       const found = new Map(own.map((route) => [route.dst, route]));
-      const altered = first ? [] : [...new Set([...present.keys(), ...found.keys()])].filter((dst) => !deepEqual(present.get(dst), found.get(dst)));
+      const altered = first
+        ? []
+        : [...new Set([...present.keys(), ...found.keys()])].filter((dst) => !deepEqual(present.get(dst), found.get(dst)));
       present.clear();
       for (const [dst, route] of found) present.set(dst, route);
       if (first && !released) for (const dst of found.keys()) if (!wanted.has(dst)) inherited.add(dst);

@@ -72,7 +72,8 @@ export function makeSpeaker(options: SpeakerOptions): Speaker {
     plan = next;
     if (next.disabled !== undefined && before?.disabled !== next.disabled) log.warn("bgp is not spoken", { cause: next.disabled });
     syncPeers(next, before);
-    if (before === undefined) deferral = clock.after(1000 * Math.max(0, ...next.peers.map((p) => p.restartTimeSec)), () => endRestart("time"));
+    if (before === undefined)
+      deferral = clock.after(1000 * Math.max(0, ...next.peers.map((p) => p.restartTimeSec)), () => endRestart("time"));
     if (next.disabled === undefined) {
       listening.want(next.listen);
       tracker.expect(next.peers.filter((peer) => peer.blocked === undefined).map((peer) => peer.id));
@@ -147,7 +148,13 @@ export function makeSpeaker(options: SpeakerOptions): Speaker {
       address,
       client: rrClient,
       export: { id, localAs, ibgp: localAs === peer.peerAs, localAddress, nextHopMode, rrClient, ...clusterId },
-      imports: { localAs, routerId: plan?.routerId ?? "", localAddresses: [localAddress, ...reach.ownAddresses], allowLocalAs, ...clusterId },
+      imports: {
+        localAs,
+        routerId: plan?.routerId ?? "",
+        localAddresses: [localAddress, ...reach.ownAddresses],
+        allowLocalAs,
+        ...clusterId,
+      },
     };
   }
 
@@ -259,7 +266,12 @@ export function makeSpeaker(options: SpeakerOptions): Speaker {
       restarting: tracker.restarting,
       waitingFor: tracker.waitingFor(),
       listening: listening.state(),
-      peers: [...peers.values()].map((runner) => ({ plan: runner.plan, state: runner.state(), sinceMs: runner.sinceMs(), stale: staleTimers.has(runner.plan.id) })),
+      peers: [...peers.values()].map((runner) => ({
+        plan: runner.plan,
+        state: runner.state(),
+        sinceMs: runner.sinceMs(),
+        stale: staleTimers.has(runner.plan.id),
+      })),
       routing,
       kernel: { ...table.counts(), failures: table.failures() },
       wanted: (prefix) => table.wanted(prefix),

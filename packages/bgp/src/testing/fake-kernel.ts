@@ -17,7 +17,9 @@ export interface FakeRouteKernel extends RouteKernel {
   notify(change: KernelChange): void;
 }
 
-export function makeFakeRouteKernel(options: { readonly reach?: Reachability; readonly devices?: readonly string[] } = {}): FakeRouteKernel {
+export function makeFakeRouteKernel(
+  options: { readonly reach?: Reachability; readonly devices?: readonly string[] } = {},
+): FakeRouteKernel {
   const own = new Map<string, KernelRoute>();
   const foreign = new Set<string>();
   const log: string[] = [];

@@ -21,7 +21,13 @@ export type AttributeList = {
   readonly faults: readonly WireError[];
 };
 
-type Draft = { attributes: PathAttributes; mpReach?: Uint8Array; mpUnreach?: Uint8Array; readonly faults: WireError[]; readonly seen: Set<number> };
+type Draft = {
+  attributes: PathAttributes;
+  mpReach?: Uint8Array;
+  mpUnreach?: Uint8Array;
+  readonly faults: WireError[];
+  readonly seen: Set<number>;
+};
 
 type RawAttribute = { readonly flags: number; readonly type: number; readonly value: Uint8Array; readonly at: number };
 
@@ -59,7 +65,8 @@ function take(draft: Draft, raw: RawAttribute, session: SessionContext): void {
 }
 
 function takeMultiprotocol(draft: Draft, raw: RawAttribute): void {
-  if ((raw.flags & (OPTIONAL | TRANSITIVE)) !== OPTIONAL) draft.faults.push(fault("attributeFlags", raw.at, ATTRIBUTE_FLAGS, "treatAsWithdraw"));
+  if ((raw.flags & (OPTIONAL | TRANSITIVE)) !== OPTIONAL)
+    draft.faults.push(fault("attributeFlags", raw.at, ATTRIBUTE_FLAGS, "treatAsWithdraw"));
   if (raw.type === MP_REACH) draft.mpReach = raw.value;
   else draft.mpUnreach = raw.value;
 }

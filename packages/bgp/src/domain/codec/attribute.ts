@@ -164,7 +164,11 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
     flags: OPTIONAL | TRANSITIVE,
     onError: "treatAsWithdraw",
     code: OPTIONAL_ATTRIBUTE,
-    decode: (v) => list("communities", each(v, 4, (at) => readU32(v, at))),
+    decode: (v) =>
+      list(
+        "communities",
+        each(v, 4, (at) => readU32(v, at)),
+      ),
     encode: (a) => (a.communities?.length ? a.communities.flatMap(u32) : undefined),
   },
   {
@@ -184,7 +188,11 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
     onError: "treatAsWithdraw",
     code: ATTRIBUTE_LENGTH,
     internalOnly: true,
-    decode: (v) => list("clusterList", each(v, 4, (at) => readIp4(v, at))),
+    decode: (v) =>
+      list(
+        "clusterList",
+        each(v, 4, (at) => readIp4(v, at)),
+      ),
     encode: (a) => (a.clusterList?.length ? a.clusterList.flatMap(ip4Octets) : undefined),
   },
   {
@@ -217,7 +225,11 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
     flags: OPTIONAL | TRANSITIVE,
     onError: "treatAsWithdraw",
     code: OPTIONAL_ATTRIBUTE,
-    decode: (v) => list("largeCommunities", each(v, 12, (at) => [readU32(v, at), readU32(v, at + 4), readU32(v, at + 8)] as const)),
+    decode: (v) =>
+      list(
+        "largeCommunities",
+        each(v, 12, (at) => [readU32(v, at), readU32(v, at + 4), readU32(v, at + 8)] as const),
+      ),
     encode: (a) => (a.largeCommunities?.length ? a.largeCommunities.flatMap((c) => c.flatMap(u32)) : undefined),
   },
 ];

@@ -66,6 +66,9 @@ const NAMES: Readonly<Record<string, string>> = {
   "3/11": "malformed AS_PATH",
   "4/0": "hold timer expired",
   "5/0": "finite state machine error",
+  "5/1": "unexpected message in OpenSent",
+  "5/2": "unexpected message in OpenConfirm",
+  "5/3": "unexpected message in Established",
   "6/1": "maximum number of prefixes reached",
   "6/2": "administrative shutdown",
   "6/3": "peer de-configured",
@@ -75,6 +78,11 @@ const NAMES: Readonly<Record<string, string>> = {
   "6/7": "connection collision resolution",
   "6/8": "out of resources",
 };
+
+/** The peer ends on purpose and says of no error: it may be back at once. */
+export function isCease(code: NotificationCode): boolean {
+  return code[0] === 6;
+}
 
 /** The words for a NOTIFICATION's code; the numbers where there are no words. */
 export function nameNotification(code: NotificationCode): string {

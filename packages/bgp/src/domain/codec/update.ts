@@ -102,9 +102,13 @@ function assemble(
   const faults = [...list.faults];
   if (reaches.length > 0) faults.push(...missing(list.attributes, announced.length > 0, session, list.faults));
   if (faults.some((f) => f.disposition === "treatAsWithdraw")) {
-    return { update: { unreach: [...unreach, ...reaches.map(({ family, prefixes }) => ({ family, prefixes }))], reach: [], attributes: {} }, faults };
+    return {
+      update: { unreach: [...unreach, ...reaches.map(({ family, prefixes }) => ({ family, prefixes }))], reach: [], attributes: {} },
+      faults,
+    };
   }
-  const eor = mp.unreach && mp.unreach.prefixes.length === 0 && reaches.length === 0 && unreach.length === 0 ? mp.unreach.family : undefined;
+  const eor =
+    mp.unreach && mp.unreach.prefixes.length === 0 && reaches.length === 0 && unreach.length === 0 ? mp.unreach.family : undefined;
   return { update: { unreach, reach: reaches, attributes, ...(eor === undefined ? {} : { endOfRib: eor }) }, faults };
 }
 
@@ -166,7 +170,8 @@ function chunk(prefixes: readonly Prefix[], room: number): readonly (readonly nu
   let current: number[] = [];
   for (const prefix of prefixes) {
     const octets = encodePrefix(prefix);
-    if (octets.length > room) throw new RangeError(`Cannot encode UPDATE for ${prefix}: its path attributes leave no room in a message of 4096 octets`);
+    if (octets.length > room)
+      throw new RangeError(`Cannot encode UPDATE for ${prefix}: its path attributes leave no room in a message of 4096 octets`);
     if (current.length + octets.length > room) {
       out.push(current);
       current = [];

@@ -9,7 +9,14 @@ import type { BGPConfiguration, BGPPeer, Cidr, FieldError, IPAMBlockValue, IPPoo
 import { deepEqual } from "../deep-equal.ts";
 
 /** The kinds that routing follows on the bus. */
-export const KINDS_FOLLOWED = ["Node", "BGPPeer", "BGPConfiguration", "IPPool", "BlockAffinity", "IPAMBlock"] as const satisfies readonly Kind[];
+export const KINDS_FOLLOWED = [
+  "Node",
+  "BGPPeer",
+  "BGPConfiguration",
+  "IPPool",
+  "BlockAffinity",
+  "IPAMBlock",
+] as const satisfies readonly Kind[];
 
 export type NodeFacts = {
   readonly name: string;
@@ -21,7 +28,13 @@ export type NodeFacts = {
   readonly clusterId?: string;
 };
 
-export type PoolFacts = { readonly name: string; readonly cidr: Cidr; readonly exported: boolean; readonly ipip: Encap; readonly vxlan: Encap };
+export type PoolFacts = {
+  readonly name: string;
+  readonly cidr: Cidr;
+  readonly exported: boolean;
+  readonly ipip: Encap;
+  readonly vxlan: Encap;
+};
 export type Encap = "Never" | "Always" | "CrossSubnet";
 
 export type World = {

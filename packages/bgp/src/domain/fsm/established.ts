@@ -3,7 +3,7 @@
  *
  * Source: RFC 4271 §8.2.2 (Established), RFC 4724 §4.2.
  */
-import { CEASE_COLLISION, FSM_ERROR, HOLD_TIMER_EXPIRED, nameNotification } from "../codec/error.ts";
+import { CEASE_COLLISION, FSM_ERROR, HOLD_TIMER_EXPIRED, isCease, nameNotification } from "../codec/error.ts";
 import type { Message } from "../codec/message.ts";
 import { fail, notify, OPEN_WAIT_MS, stay } from "./moves.ts";
 import { localOpen, negotiate } from "./negotiate.ts";
@@ -60,7 +60,12 @@ function waitForChallenger(state: Established, rival: Link, cause: string): Tran
 
 function dropChallenger(state: Established): Transition {
   const { rival, ...rest } = state;
-  return rival === undefined ? stay(state) : stay(rest, [{ do: "close", conn: rival.conn }, { do: "clearTimer", timer: "rivalHold" }]);
+  return rival === undefined
+    ? stay(state)
+    : stay(rest, [
+        { do: "close", conn: rival.conn },
+        { do: "clearTimer", timer: "rivalHold" },
+      ]);
 }
 
 /** Only an OPEN that says "I have restarted" ends a living session; anything else is an ordinary collision and loses. */
@@ -95,14 +100,15 @@ function onMessage(state: Established, message: Message): Transition {
     case "routeRefresh":
       return stay(state, message.family === undefined ? hold : [...hold, { do: "resendRoutes", family: message.family }]);
     case "notification":
-      return fail(state, { cause: `peer closed: ${nameNotification(message.code)}`, graceful: false, told: true });
+      return fail(state, { cause: `peer closed: ${nameNotification(message.code)}`, graceful: false, told: !isCease(message.code) });
     case "open":
       return fail(state, { code: [FSM_ERROR[0], 3], cause: "open message in state established", graceful: false, told: true });
   }
 }
 
 function onTimer(state: Established, timer: TimerName): Transition {
-  if (timer === "hold") return fail(state, { code: HOLD_TIMER_EXPIRED, cause: "peer was silent: hold timer expired", graceful: false, told: false });
+  if (timer === "hold")
+    return fail(state, { code: HOLD_TIMER_EXPIRED, cause: "peer was silent: hold timer expired", graceful: false, told: false });
   if (timer === "rivalHold") return dropChallenger(state);
   if (timer !== "keepalive") return stay(state);
   return stay(state, [

@@ -37,7 +37,13 @@ export function retryAfter(so: Trouble, cause: string): Transition {
 /** A new connection: say who we are and wait for the peer to do the same. */
 export function openLink(so: Trouble, link: Link, config: PeerConfig, dialing: boolean): Transition {
   return {
-    state: { at: "openSent", link: { conn: link.conn, origin: link.origin }, dialing, attempts: so.attempts, ...(so.cause ? { cause: so.cause } : {}) },
+    state: {
+      at: "openSent",
+      link: { conn: link.conn, origin: link.origin },
+      dialing,
+      attempts: so.attempts,
+      ...(so.cause ? { cause: so.cause } : {}),
+    },
     effects: [
       { do: "clearTimer", timer: "connectRetry" },
       { do: "send", conn: link.conn, message: { type: "open", open: localOpen(config) } },
@@ -67,7 +73,7 @@ export function idleFor(effects: readonly PeerEffect[], why: { readonly cause: s
   return { state: { at: "idle", admin: "down", attempts: 0, cause: why.cause }, effects: [...effects, ...clearTimers()] };
 }
 
-/** `code`: the NOTIFICATION to send, if any; `told`: one side told the other of an error, so wait before trying again. */
+/** `code`: the NOTIFICATION to send, if any; `told`: one side told the other of an error, so wait before trying again; a Cease is none. */
 export type Failure = {
   readonly code?: NotificationCode;
   readonly data?: Uint8Array;

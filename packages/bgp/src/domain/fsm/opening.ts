@@ -3,7 +3,7 @@
  *
  * Source: RFC 4271 §8.2.2 (OpenSent, OpenConfirm), §6.8 (collision).
  */
-import { CEASE_COLLISION, FSM_ERROR, HOLD_TIMER_EXPIRED, nameNotification } from "../codec/error.ts";
+import { CEASE_COLLISION, FSM_ERROR, HOLD_TIMER_EXPIRED, isCease, nameNotification } from "../codec/error.ts";
 import type { Message } from "../codec/message.ts";
 import type { Open } from "../codec/open.ts";
 import { clearTimers, DIAL_TIMEOUT_MS, fail, notify, OPEN_WAIT_MS, retryAfter, stay } from "./moves.ts";
@@ -60,7 +60,10 @@ function connectionLost(state: Opening, conn: number, cause: string): Transition
 function dropRival(state: Opening, conn: number): Transition {
   const { rival, ...rest } = state;
   if (rival?.conn !== conn) return stay(state);
-  return stay(rest, [{ do: "close", conn }, { do: "clearTimer", timer: "rivalHold" }]);
+  return stay(rest, [
+    { do: "close", conn },
+    { do: "clearTimer", timer: "rivalHold" },
+  ]);
 }
 
 /** The rival takes the first connection's place; its OPEN was sent when it came. */
@@ -80,8 +83,7 @@ function onMessage(state: Opening, message: Message, config: PeerConfig): Transi
   if (message.type === "notification") {
     const cause = `peer closed: ${nameNotification(message.code)}`;
     if (state.rival !== undefined) return promote(state, state.rival, [{ do: "close", conn: state.link.conn }]);
-    const collision = message.code[0] === CEASE_COLLISION[0] && message.code[1] === CEASE_COLLISION[1];
-    return fail(state, { cause, graceful: false, told: !collision });
+    return fail(state, { cause, graceful: false, told: !isCease(message.code) });
   }
   if (state.at === "openSent" && message.type === "open") return onOpen(state, message.open, config);
   if (state.at === "openConfirm" && message.type === "keepalive") return establish(state);
@@ -115,7 +117,11 @@ function confirm(so: Opening | (PeerState & { at: "established" }), link: Link, 
 
 /** The timers that a session runs by; a hold time of zero means none. */
 export function sessionTimers(session: Session): readonly PeerEffect[] {
-  if (session.holdTimeSec === 0) return [{ do: "clearTimer", timer: "hold" }, { do: "clearTimer", timer: "keepalive" }];
+  if (session.holdTimeSec === 0)
+    return [
+      { do: "clearTimer", timer: "hold" },
+      { do: "clearTimer", timer: "keepalive" },
+    ];
   return [
     { do: "setTimer", timer: "hold", ms: session.holdTimeSec * 1000 },
     { do: "setTimer", timer: "keepalive", ms: session.keepaliveSec * 1000 },
@@ -145,7 +151,8 @@ function withBye(next: Transition, bye: readonly PeerEffect[]): Transition {
 }
 
 function onTimer(state: Opening, timer: string): Transition {
-  if (timer === "hold") return fail(state, { code: HOLD_TIMER_EXPIRED, cause: "peer was silent: hold timer expired", graceful: false, told: false });
+  if (timer === "hold")
+    return fail(state, { code: HOLD_TIMER_EXPIRED, cause: "peer was silent: hold timer expired", graceful: false, told: false });
   if (timer === "rivalHold" && state.rival !== undefined) return dropRival(state, state.rival.conn);
   if (timer === "keepalive" && state.at === "openConfirm") {
     return stay(state, [
@@ -162,6 +169,11 @@ function establish(state: PeerState & { at: "openConfirm" }): Transition {
     state.session.holdTimeSec === 0 ? [] : [{ do: "setTimer", timer: "hold", ms: state.session.holdTimeSec * 1000 }];
   return {
     state: { at: "established", link: state.link, session: state.session, attempts: 0 },
-    effects: [...rival, ...(state.dialing ? [{ do: "abandonDial" as const }] : []), ...hold, { do: "sessionUp", conn: state.link.conn, session: state.session }],
+    effects: [
+      ...rival,
+      ...(state.dialing ? [{ do: "abandonDial" as const }] : []),
+      ...hold,
+      { do: "sessionUp", conn: state.link.conn, session: state.session },
+    ],
   };
 }

@@ -54,7 +54,13 @@ export type PeerState =
   | ({ readonly at: "active" } & Trouble)
   /** `rival` is a second connection that got in while the first was undecided; `dialing` may still become one. */
   | ({ readonly at: "openSent"; readonly link: Link; readonly rival?: Link; readonly dialing: boolean } & Trouble)
-  | ({ readonly at: "openConfirm"; readonly link: Link; readonly rival?: Link; readonly dialing: boolean; readonly session: Session } & Trouble)
+  | ({
+      readonly at: "openConfirm";
+      readonly link: Link;
+      readonly rival?: Link;
+      readonly dialing: boolean;
+      readonly session: Session;
+    } & Trouble)
   | ({ readonly at: "established"; readonly link: Link; readonly rival?: Link; readonly session: Session } & Trouble);
 
 export type PeerEvent =

@@ -4,7 +4,7 @@
  * One machine speaks for a peer, not for a connection: while two connections compete, the second is the `rival` of the first.
  *
  * Deviation: after a lost session the machine goes to active, not idle, and dials again within two seconds: a restarted
- * neighbour is back before its routes are missed. An error that a NOTIFICATION told of still waits in idle.
+ * neighbour is back before its routes are missed. An error that a NOTIFICATION told of, other than Cease, still waits in idle.
  * Deviation: an OPEN is waited for 30 s, not 4 minutes.
  *
  * Source: RFC 4271 §8.2.2 and §6.8, RFC 4724 §4.2, RFC 6608 (FSM error subcodes).

@@ -28,7 +28,8 @@ export const IPIP_DEVICE = "tunl0";
 
 export type Hop = { readonly via: string; readonly dev: string; readonly onlink?: true };
 
-export type KernelRoute = { readonly dst: string; readonly type: "blackhole" } | { readonly dst: string; readonly type: "unicast"; readonly hops: readonly Hop[] };
+export type KernelRoute =
+  { readonly dst: string; readonly type: "blackhole" } | { readonly dst: string; readonly type: "unicast"; readonly hops: readonly Hop[] };
 
 /** A route, no route because none is wanted, or no route because there is no way to the next hop. */
 export type Desire =

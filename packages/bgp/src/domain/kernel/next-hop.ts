@@ -10,7 +10,11 @@ export type Connected = { readonly network: Cidr; readonly dev: string };
 /** Routes of others in the main table that have an output device. */
 export type Onward = { readonly network: Cidr; readonly via?: string; readonly dev: string };
 
-export type Reachability = { readonly connected: readonly Connected[]; readonly onward: readonly Onward[]; readonly ownAddresses: readonly string[] };
+export type Reachability = {
+  readonly connected: readonly Connected[];
+  readonly onward: readonly Onward[];
+  readonly ownAddresses: readonly string[];
+};
 
 export const NO_REACHABILITY: Reachability = { connected: [], onward: [], ownAddresses: [] };
 

@@ -31,7 +31,10 @@ const AFTER_MED: readonly Rule[] = [{ name: "external over internal", rank: (p) 
 export function bestPaths(paths: readonly Path[]): readonly Path[] {
   if (paths.length < 2) return paths;
   const upToMed = BEFORE_MED.reduce(least, paths);
-  const left = AFTER_MED.reduce(least, upToMed.filter((path) => !beatenByMed(path, upToMed)));
+  const left = AFTER_MED.reduce(
+    least,
+    upToMed.filter((path) => !beatenByMed(path, upToMed)),
+  );
   return left.length < 2 ? left : left.toSorted(compareTie);
 }
 

@@ -26,7 +26,11 @@ export type ExportPeer = {
   readonly clusterId?: string;
 };
 
-export type ExportRoute = { readonly nextHop: string; readonly attributes: PathAttributes; /** Equal routes have equal signatures. */ readonly signature: string };
+export type ExportRoute = {
+  readonly nextHop: string;
+  readonly attributes: PathAttributes;
+  /** Equal routes have equal signatures. */ readonly signature: string;
+};
 
 /** Whether a prefix may leave the node at all, by pools and own blocks. */
 export type ExportFilter = (prefix: Prefix) => boolean;

@@ -22,7 +22,12 @@ import { makeRib } from "./rib.ts";
 import type { Rib } from "./rib.ts";
 
 /** What routing has to know of a peer when its session comes up. */
-export type PeerRoutingConfig = { readonly export: ExportPeer; readonly imports: ImportRules; readonly address: string; readonly client: boolean };
+export type PeerRoutingConfig = {
+  readonly export: ExportPeer;
+  readonly imports: ImportRules;
+  readonly address: string;
+  readonly client: boolean;
+};
 
 export type Outgoing = { readonly peer: PeerId; readonly updates: readonly Update[] };
 
@@ -114,7 +119,10 @@ export function makeRouting(options: { readonly holdEndOfRib: boolean }): Routin
       const stale = staleFamilies.get(peer);
       if (stale === undefined) return { do: "keep" };
       const kept = (session.gracefulRestart?.families ?? []).filter((f) => f.forwarding).map((f) => f.family);
-      const ended = endStale(peer, stale.families.filter((family) => !kept.includes(family)));
+      const ended = endStale(
+        peer,
+        stale.families.filter((family) => !kept.includes(family)),
+      );
       return ended.do === "clear" ? ended : startStale(stale, STALE_SEC, nowMs);
     },
     sessionDown(peer, graceful, nowMs) {
@@ -141,7 +149,11 @@ export function makeRouting(options: { readonly holdEndOfRib: boolean }): Routin
       if (from === undefined) return { timer: { do: "keep" } };
       const refused = takeRoutes(rib, from, update);
       const timer = update.endOfRib === undefined ? ({ do: "keep" } as const) : endStale(peer, [update.endOfRib]);
-      return { timer, ...(refused === undefined ? {} : { refused }), ...(update.endOfRib === undefined ? {} : { endOfRib: update.endOfRib }) };
+      return {
+        timer,
+        ...(refused === undefined ? {} : { refused }),
+        ...(update.endOfRib === undefined ? {} : { endOfRib: update.endOfRib }),
+      };
     },
     staleExpired(peer) {
       const swept = rib.sweepStale(peer, staleFamilies.get(peer)?.families ?? []);
