@@ -1,0 +1,36 @@
+/** What a pool may not be, given the pools there are. Source: calico libcalico-go/lib/clientv3/ippool.go (validateAndSetDefaults). */
+import { cidrOverlaps, parseCidr } from "@calico/model";
+import type { FieldError, IPPool } from "@calico/model";
+
+/** A new pool must not overlap another; an old one keeps its network, its block size and its use. */
+export function poolProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
+  const old = pools.find((other) => other.metadata.name === pool.metadata.name);
+  return old === undefined ? overlapProblems(pool, pools) : changeProblems(pool, old);
+}
+
+function overlapProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
+  const own = parseCidr(pool.spec.cidr);
+  return pools.flatMap((other) => {
+    const cidr = parseCidr(other.spec.cidr);
+    if (!own.ok || !cidr.ok || !cidrOverlaps(own.value, cidr.value)) return [];
+    return [
+      {
+        field: "IPPool.Spec.CIDR",
+        value: pool.spec.cidr,
+        reason: `IPPool(${pool.metadata.name}) CIDR overlaps with IPPool(${other.metadata.name}) CIDR ${other.spec.cidr}`,
+      },
+    ];
+  });
+}
+
+function changeProblems(pool: IPPool, old: IPPool): FieldError[] {
+  const errors: FieldError[] = [];
+  if (pool.spec.cidr !== old.spec.cidr)
+    errors.push({ field: "IPPool.Spec.CIDR", value: pool.spec.cidr, reason: "IPPool CIDR cannot be modified" });
+  if (pool.spec.blockSize !== old.spec.blockSize)
+    errors.push({ field: "IPPool.Spec.BlockSize", value: pool.spec.blockSize, reason: "IPPool BlockSize cannot be modified" });
+  if (pool.spec.allowedUses.includes("LoadBalancer") !== old.spec.allowedUses.includes("LoadBalancer")) {
+    errors.push({ field: "IPPool.Spec.AllowedUses", value: pool.spec.allowedUses, reason: "LoadBalancer cannot be added or removed" });
+  }
+  return errors;
+}

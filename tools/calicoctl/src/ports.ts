@@ -1,0 +1,27 @@
+/** What the commands need of the world. */
+import type { ResourceClient, Store } from "@calico/datastore";
+import type { Ipam } from "@calico/ipam";
+
+export interface Io {
+  /** One line to standard output. */
+  print(line: string): void;
+  /** Text of a file; `-` is standard input. Throws a CliError that names it. */
+  readText(path: string): Promise<string>;
+  /** The files to read for `-f PATH`: itself, or the resource files of a folder, of its sub-folders too if `recursive`. */
+  resourceFiles(path: string, recursive: boolean): Promise<readonly string[]>;
+  /** Makes the folder too. Whole, or not at all. */
+  writeText(path: string, text: string): Promise<void>;
+  parseYaml(file: string, text: string): Promise<readonly unknown[]>;
+  renderYaml(value: unknown): Promise<string>;
+  /** One JSON line to a unix socket, one back; undefined if nobody listens there. */
+  askSocket(path: string, request: unknown): Promise<unknown>;
+}
+
+/** What a command runs with. The datastore is connected to by whoever asks for it first. */
+export interface Context {
+  readonly io: Io;
+  store(): Promise<Store>;
+  /** Refuses a cluster of another version, unless told not to mind. */
+  client(options?: { readonly anyVersion?: boolean }): Promise<ResourceClient>;
+  ipam(): Promise<Ipam>;
+}
