@@ -40,6 +40,14 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
     broken.abort(fault);
     throw fault;
   };
+  const waiting = new Set<(fault: unknown) => void>();
+  broken.signal.addEventListener("abort", () => waiting.forEach((reject) => reject(broken.signal.reason)), { once: true });
+  /** Settles with the answer, or at once when the writer breaks: an answer that is lost would only time out. */
+  const orBroken = <T>(answer: Promise<T>) =>
+    new Promise<T>((resolve, reject) => {
+      waiting.add(reject);
+      answer.then(resolve, reject).finally(() => waiting.delete(reject));
+    });
   const unlisten = nats.onDisconnect(() => broken.abort(new LogFault("gone", "Cannot write the log: nats disconnected")));
 
   /** The whole fence: each message is taken only as the very next one after ours. */
@@ -50,7 +58,8 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
     for (const [name, value] of fields) hdrs.set(name, value);
     let ack: PubAck;
     try {
-      ack = await js.publish(subject, data, { msgID, headers: hdrs, expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS });
+      const options = { msgID, headers: hdrs, expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS };
+      ack = await orBroken(js.publish(subject, data, options));
     } catch (error) {
       return fail(faultOf(subject, error));
     }
@@ -79,11 +88,12 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
       completeSeq = await send(COMPLETE_SUBJECT, "", [[HEADER.revision, String(revision)]], `complete:${start.fenceSeq}:${revision}`);
     },
     async check() {
+      const acked = ackedSeq; // what was stored before we ask must be there when we are answered
       const { created, state } = await jsm.streams.info(STREAM).catch((error: unknown) => fail(faultOf("the log", error)));
       if (created !== start.created) fail(new LogFault("gone", "Cannot go on writing the log: it was removed and made again"));
       if (state.last_seq > sentSeq)
         fail(new LogFault("fenced", `Cannot go on writing the log: it is at ${state.last_seq}, we at ${sentSeq}`));
-      if (state.last_seq < ackedSeq) fail(new LogFault("gone", `Cannot go on writing the log: it lost messages after ${state.last_seq}`));
+      if (state.last_seq < acked) fail(new LogFault("gone", `Cannot go on writing the log: it lost messages after ${state.last_seq}`));
       if (completeSeq !== undefined && state.first_seq > completeSeq)
         fail(new LogFault("gone", "Cannot go on writing the log: it was emptied"));
     },

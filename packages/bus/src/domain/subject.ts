@@ -14,8 +14,11 @@ export type KeyUse =
   | { readonly kind: "ignored" }
   | { readonly kind: "unknown" };
 
+/** A header holds one line. */
+const UNPRINTABLE = /[\u0000-\u001f\u007f]/;
+
 export function useOfKey(key: string): KeyUse {
-  const ref = parseKey(key);
+  const ref = UNPRINTABLE.test(key) ? undefined : parseKey(key);
   if (ref === undefined) return { kind: key.startsWith(RESOURCES_PREFIX) ? "unknown" : "ignored" };
   const fromIpam = key.startsWith(IPAM_PREFIX);
   if (fromIpam) return { kind: "carried", ref, subject: ipamSubject(key.slice(IPAM_PREFIX.length)) };

@@ -63,7 +63,8 @@ export function makeFeed(
       } catch (error) {
         if (signal.aborted) break;
         failures = state.inSync ? 1 : failures + 1;
-        if (failures === 1 || failures % 20 === 0) log.warn("feed interrupted, opening again", { reason: reasonOf(error), attempt: failures });
+        if (failures === 1 || failures % 20 === 0)
+          log.warn("feed interrupted, opening again", { reason: reasonOf(error), attempt: failures });
       }
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 5)), signal);
     }

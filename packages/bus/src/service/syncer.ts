@@ -3,7 +3,7 @@ import type { Leadership, Store } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
 import { difference } from "../domain/difference.ts";
 import { type Change, type RefusalReason, ruleOn } from "../domain/publication.ts";
-import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
+import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { makePipeline, type Pipeline } from "./pipeline.ts";
 import { makeTombstones } from "./tombstones.ts";
 
@@ -86,45 +86,27 @@ async function lead(options: SyncerOptions, leadership: Leadership): Promise<voi
 
 /** Claim, compare, follow. Returns why another comparison is due. */
 async function runSession(options: SyncerOptions, leadership: Leadership, leading: AbortSignal): Promise<string> {
-  const { store, log, logger, id, observer } = options;
+  const { log, logger, id } = options;
   await using writer = await log.claim({ id, epoch: leadership.epoch });
-  const stop = AbortSignal.any([leading, writer.broken]);
-  const entries = await writer.entries();
-  const { puts, refused, revision } = await readStore(options, writer);
-  const found = difference(entries, { revision, puts, refused });
-  if (found.kind === "rebuild") {
-    logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });
-    await log.drop();
-    return "rebuild";
-  }
-  const pipeline = makePipeline(writer, { limit: options.inFlight ?? 256, onPublished: (p) => observer?.published?.(p.op, p.revision) });
-  const tombstones = makeTombstones(entries.values());
-  for (const publication of found.publications) {
-    stop.throwIfAborted();
-    await send(pipeline, tombstones, publication);
-  }
-  await pipeline.drain();
-  await writer.complete(revision);
-  observer?.caughtUp?.(revision);
-  logger.info("log is up to date", { revision, published: found.publications.length, objects: puts.length });
-
-  const upkeep = keepUp(options, { writer, pipeline, tombstones, revision, stop });
-  const reason = await Promise.race([followStore(options, { writer, pipeline, tombstones, revision, stop }), upkeep]);
-  if (writer.broken.aborted) throw writer.broken.reason;
-  await pipeline.drain();
-  return reason;
-
-  async function readStore(o: SyncerOptions, { maxDataOctets }: LogWriter) {
-    const resources = await store.list(RESOURCES_PREFIX);
-    const ipam = await store.list(IPAM_PREFIX, { revision: resources.revision });
-    const puts: Publication[] = [];
-    const refused = new Set<string>();
-    for (const item of [...resources.items, ...ipam.items]) {
-      const ruling = rule(o, { kind: "put", ...item }, maxDataOctets);
-      if (ruling.kind === "publish") puts.push(ruling.publication);
-      if (ruling.kind === "refuse") refused.add(ruling.key);
+  const over = new AbortController();
+  const stop = AbortSignal.any([leading, writer.broken, over.signal]);
+  try {
+    const entries = await writer.entries();
+    const { puts, refused, revision } = await readStore(options, writer);
+    const found = difference(entries, { revision, puts, refused });
+    if (found.kind === "rebuild") {
+      logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });
+      await log.drop();
+      return "rebuild";
     }
-    return { puts, refused, revision: resources.revision };
+    const session = beginSession(options, { writer, entries, revision, stop });
+    await catchUp(options, session, found.publications);
+    const reason = await Promise.race([followStore(options, session), keepUp(options, session)]);
+    if (writer.broken.aborted) throw writer.broken.reason;
+    await session.pipeline.drain();
+    return reason;
+  } finally {
+    over.abort();
   }
 }
 
@@ -132,8 +114,43 @@ interface Session {
   readonly writer: LogWriter;
   readonly pipeline: Pipeline;
   readonly tombstones: ReturnType<typeof makeTombstones>;
+  /** The store's revision that the log was compared with. */
   readonly revision: number;
   readonly stop: AbortSignal;
+}
+
+function beginSession(
+  { inFlight = 256, observer }: SyncerOptions,
+  { writer, entries, revision, stop }: Pick<Session, "writer" | "revision" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
+): Session {
+  const pipeline = makePipeline(writer, { limit: inFlight, onPublished: ({ op, revision: at }) => observer?.published?.(op, at) });
+  return { writer, pipeline, tombstones: makeTombstones(entries.values()), revision, stop };
+}
+
+async function catchUp({ logger, observer }: SyncerOptions, session: Session, publications: readonly Publication[]): Promise<void> {
+  const { writer, pipeline, tombstones, revision, stop } = session;
+  for (const publication of publications) {
+    stop.throwIfAborted();
+    await send(pipeline, tombstones, publication);
+  }
+  await pipeline.drain();
+  await writer.complete(revision);
+  observer?.caughtUp?.(revision);
+  logger.info("log is up to date", { revision, published: publications.length });
+}
+
+/** The whole store at one revision, as it should be on the log. */
+async function readStore(options: SyncerOptions, { maxDataOctets }: LogWriter) {
+  const resources = await options.store.list(RESOURCES_PREFIX);
+  const ipam = await options.store.list(IPAM_PREFIX, { revision: resources.revision });
+  const puts: Publication[] = [];
+  const refused = new Set<string>();
+  for (const item of [...resources.items, ...ipam.items]) {
+    const ruling = rule(options, { kind: "put", ...item }, maxDataOctets);
+    if (ruling.kind === "publish") puts.push(ruling.publication);
+    if (ruling.kind === "refuse") refused.add(ruling.key);
+  }
+  return { puts, refused, revision: resources.revision };
 }
 
 /** The tail: every change after the compared revision, in order. */

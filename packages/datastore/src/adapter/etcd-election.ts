@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
-import type { Leadership } from "../ports.ts";
+import type { KeyValue, Leadership } from "../ports.ts";
 import type { EtcdClient } from "./etcd-client.ts";
-import { rangeEnd } from "./etcd-kv.ts";
+import { decodeKeyValue, rangeEnd } from "./etcd-kv.ts";
 import { keepLease, type Lease } from "./etcd-lease.ts";
 import { watchEtcd, type WatchLog } from "./etcd-watch.ts";
 import { pause } from "./pause.ts";
@@ -49,7 +49,7 @@ async function campaign(client: EtcdClient, { name, id, signal, log }: Candidacy
   try {
     const epoch = await enter(client, { key: `${prefix}${lease.id}`, id, lease });
     const stop = AbortSignal.any([signal, lease.lost]);
-    await untilFirst(client, { prefix, epoch, stop, log });
+    await untilFirst(client, { prefix, id, epoch, stop, log });
     signal.throwIfAborted();
     if (lease.lost.aborted) return undefined;
     kept = true;
@@ -68,12 +68,15 @@ async function enter(client: EtcdClient, o: { key: string; id: string; lease: Le
 /** Resolves when no older candidate is left, or `stop` fires. */
 async function untilFirst(
   client: EtcdClient,
-  { prefix, epoch, stop, log }: { prefix: string; epoch: number; stop: AbortSignal; log?: WatchLog | undefined },
+  { prefix, id, epoch, stop, log }: { prefix: string; id: string; epoch: number; stop: AbortSignal; log?: WatchLog | undefined },
 ): Promise<void> {
   for (;;) {
     if (stop.aborted) return;
     const { older, revision } = await olderCandidates(client, prefix, epoch);
-    if (older === 0) return;
+    const others = older.filter((candidate) => candidate.value !== id);
+    // An older one with our id is ourselves under a lease that we lost: nobody leads by it.
+    for (const { key, value } of older) if (value === id) await withdraw(client, key);
+    if (others.length === 0) return;
     const left = new AbortController();
     const changes = watchEtcd(client, prefix, { fromRevision: revision + 1, signal: AbortSignal.any([stop, left.signal]), log });
     for await (const change of changes) {
@@ -83,9 +86,12 @@ async function untilFirst(
   }
 }
 
-// Not count_only: etcd's count is of the whole range, before the filter.
-async function olderCandidates(client: EtcdClient, prefix: string, epoch: number): Promise<{ older: number; revision: number }> {
-  const request = { key: Buffer.from(prefix), range_end: rangeEnd(prefix), max_create_revision: epoch - 1, keys_only: true };
+async function olderCandidates(client: EtcdClient, prefix: string, epoch: number): Promise<{ older: KeyValue[]; revision: number }> {
+  const request = { key: Buffer.from(prefix), range_end: rangeEnd(prefix), max_create_revision: epoch - 1 };
   const response = await client.call(`list the candidates of ${prefix}`, "read", (etcd, options) => etcd.kv.range(request, options));
-  return { older: response.kvs.length, revision: Number(response.header.revision) };
+  return { older: response.kvs.map(decodeKeyValue), revision: Number(response.header.revision) };
+}
+
+async function withdraw(client: EtcdClient, key: string): Promise<void> {
+  await client.call(`withdraw the candidate ${key}`, "write", (etcd, options) => etcd.kv.deleteRange({ key: Buffer.from(key) }, options));
 }

@@ -1,0 +1,188 @@
+import fc from "fast-check";
+import { recordingLogger } from "@calico/daemon/testing";
+import { type FakeStore, makeFakeStore } from "@calico/datastore/testing";
+import { expect, test } from "vitest";
+import { type FakeLog, makeFakeLog } from "../testing/fake-log.ts";
+import { runSyncer } from "./syncer.ts";
+
+const key = (name: string) => `/calico/resources/v3/projectcalico.org/ippools/${name}`;
+
+function start(store: FakeStore, log: FakeLog, id = "s1") {
+  const abort = new AbortController();
+  const logger = recordingLogger();
+  const refused: string[] = [];
+  const running = runSyncer({
+    store,
+    log,
+    logger,
+    id,
+    signal: abort.signal,
+    heartbeatMs: 5,
+    observer: { refused: (r) => refused.push(r) },
+  });
+  return {
+    logger,
+    refused,
+    async [Symbol.asyncDispose]() {
+      abort.abort();
+      await running;
+    },
+  };
+}
+
+/** The log's state, tombstones left out. */
+function stateOf(log: FakeLog): Record<string, string> {
+  const last = new Map(log.messages.flatMap((m) => (m.kind === "change" ? [[m.key, m] as const] : [])));
+  return Object.fromEntries([...last].filter(([, m]) => m.op === "put").map(([k, m]) => [k, `${m.revision} ${m.data}`]));
+}
+
+function stateOfStore(store: FakeStore): Record<string, string> {
+  return Object.fromEntries([...store.dump()].map(([k, kv]) => [k, `${kv.modRevision} ${kv.value}`]));
+}
+
+function revisions(log: FakeLog): number[] {
+  return log.messages.flatMap((m) => (m.kind === "change" ? [m.revision] : []));
+}
+
+async function equal(store: FakeStore, log: FakeLog): Promise<void> {
+  const want = JSON.stringify(Object.entries(stateOfStore(store)).sort());
+  await until(() => JSON.stringify(Object.entries(stateOf(log)).sort()) === want && log.messages.some((m) => m.kind === "complete"));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const end = Date.now() + 5000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error("the condition did not come true within 5 s");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+test("syncer: publishes what is there, marks it complete, then follows in revision order", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await store.put(key("b"), '{"n":1}');
+  await store.put(key("a"), '{"n":1}');
+  await using _ = start(store, log);
+  await equal(store, log);
+  expect(log.messages.map((m) => m.kind)).toEqual(["fence", "change", "change", "complete"]);
+  await store.put(key("b"), '{"n":2}');
+  await store.delete(key("a"));
+  await equal(store, log);
+  expect(revisions(log)).toEqual([...revisions(log)].sort((x, y) => x - y));
+});
+
+test("syncer: all keys of one transaction are published, under its revision", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await using _ = start(store, log);
+  await equal(store, log);
+  const done = await store.txn({ compares: [], success: ["a", "b", "c"].map((k) => ({ do: "put", key: key(k), value: "{}" })) });
+  await equal(store, log);
+  expect(revisions(log)).toEqual([done.revision, done.revision, done.revision]);
+});
+
+test("syncer: compaction, a lost connection, a lost answer and a lost log all end in the same state", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await using _ = start(store, log);
+  await store.put(key("a"), '{"n":1}');
+  await equal(store, log);
+  log.disconnect();
+  await store.put(key("a"), '{"n":2}');
+  await store.put(key("gone"), "{}");
+  await store.delete(key("gone"));
+  store.compact();
+  await equal(store, log);
+  log.failNextAppend("stored");
+  await store.put(key("b"), '{"n":3}');
+  await equal(store, log);
+  log.failNextAppend("lost");
+  await store.delete(key("b"));
+  await equal(store, log);
+  await log.drop();
+  await equal(store, log);
+  expect(revisions(log)).toEqual([...revisions(log)].sort((x, y) => x - y));
+});
+
+test("syncer: bad values are counted and named, and stop nothing", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await store.put(key("bad"), "not json");
+  await using syncer = start(store, log);
+  await store.put(key("good"), "{}");
+  await store.put(key("big"), JSON.stringify({ x: "y".repeat(1_100_000) }));
+  await store.put(key("").replace("ippools", "unheard") + "x", "{}");
+  await store.put(key("last"), "{}");
+  await until(() => key("last") in stateOf(log));
+  expect(Object.keys(stateOf(log))).toEqual([key("good"), key("last")]);
+  expect([...new Set(syncer.refused)].sort()).toEqual(["notJson", "tooLarge", "unknownKey"]);
+  const named = syncer.logger.lines.filter((l) => l.message === "key passed over").map((l) => l.fields["key"]);
+  expect(named).toContain(key("bad"));
+});
+
+test("syncer: of two, the standby takes over without repeating or disordering anything", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await using _one = start(store, log, "s1");
+  await using _two = start(store, log, "s2");
+  for (let i = 0; i < 20; i++) {
+    await store.put(key(`k${i % 3}`), `{"n":${i}}`);
+    if (i === 7 || i === 13) store.expireLeader("syncer");
+  }
+  await equal(store, log);
+  const ids = log.messages.flatMap((m) => (m.kind === "change" ? [`${m.revision} ${m.key}`] : []));
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(revisions(log)).toEqual([...revisions(log)].sort((x, y) => x - y));
+  const leaders = new Set(log.messages.flatMap((m) => (m.kind === "fence" ? [m.leader] : [])));
+  expect(leaders).toEqual(new Set(["s1", "s2"]));
+});
+
+test("syncer: a store that was reset is published into a new log", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  for (let i = 0; i < 9; i++) await store.put(key("a"), `{"n":${i}}`);
+  {
+    await using _ = start(store, log);
+    await equal(store, log);
+  }
+  const reset = makeFakeStore();
+  await reset.put(key("b"), "{}");
+  await using _ = start(reset, log);
+  await equal(reset, log);
+  expect(Object.keys(stateOf(log))).toEqual([key("b")]);
+});
+
+test("syncer: old tombstones are forgotten", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  const abort = new AbortController();
+  await store.put(key("a"), "{}");
+  const running = runSyncer({ store, log, logger: recordingLogger(), id: "s", signal: abort.signal, heartbeatMs: 2, tombstoneMs: 0 });
+  await equal(store, log);
+  await store.delete(key("a"));
+  await until(() => log.messages.every((m) => m.kind !== "change"));
+  abort.abort();
+  await running;
+});
+
+test("syncer: under any schedule of changes and faults, log and store end equal and in order", async () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant("put" as const), k: fc.constantFrom("a", "b", "c") }),
+    fc.record({ do: fc.constant("delete" as const), k: fc.constantFrom("a", "b", "c") }),
+    fc.record({ do: fc.constantFrom("disconnect", "lost", "stored", "compact", "expire", "drop", "pause"), k: fc.constant("") }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const [store, log] = [makeFakeStore(), makeFakeLog()];
+      await using _one = start(store, log, "s1");
+      await using _two = start(store, log, "s2");
+      let n = 0;
+      for (const { do: what, k } of steps) {
+        if (what === "put") await store.put(key(k), `{"n":${n++}}`);
+        else if (what === "delete") await store.delete(key(k));
+        else if (what === "disconnect") log.disconnect();
+        else if (what === "compact") store.compact();
+        else if (what === "expire") store.expireLeader("syncer");
+        else if (what === "drop") await log.drop();
+        else if (what === "pause") await new Promise((resolve) => setTimeout(resolve, 2));
+        else log.failNextAppend(what);
+      }
+      await equal(store, log);
+      expect(revisions(log)).toEqual([...revisions(log)].sort((x, y) => x - y));
+    }),
+    { numRuns: 40 },
+  );
+}, 60_000);
