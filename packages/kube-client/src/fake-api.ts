@@ -108,6 +108,10 @@ export function fakeApi(): FakeApi {
       find(type, place);
       api.remove(type, idOf(type, place).slice(type.plural.length + 1));
     },
+    async deleteAll(type, namespace) {
+      for (const id of [...stored.keys()])
+        if (id.startsWith(`${type.plural}|${namespace}/`)) api.remove(type, id.slice(type.plural.length + 1));
+    },
     async *watch(type: ResourceType, options: WatchOptions) {
       take("watch");
       const mine = era;

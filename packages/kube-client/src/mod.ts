@@ -30,3 +30,4 @@ export {
   type WatchOptions,
 } from "./service/client.ts";
 export { keyOfObject, reflect, type ReflectorEvent, type ReflectorOptions } from "./service/reflector.ts";
+export { type KeyQueue, type KeyQueueOptions, makeKeyQueue } from "./service/key-queue.ts";

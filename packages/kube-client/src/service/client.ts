@@ -55,6 +55,8 @@ export interface KubeClient {
   update(type: ResourceType, object: KubeObject, options?: { readonly subresource?: string }): Promise<KubeObject>;
   patch(type: ResourceType, place: ObjectPlace, patch: { readonly type: PatchType; readonly body: unknown }): Promise<KubeObject>;
   delete(type: ResourceType, place: ObjectPlace, options?: DeleteOptions): Promise<void>;
+  /** Every object of one namespace. */
+  deleteAll(type: ResourceType, namespace: string): Promise<void>;
   /** Ends when the server's time is over. Throws `KubeError` 410 when the version is too old, and on a broken connection. */
   watch(type: ResourceType, options: WatchOptions): AsyncIterable<WatchEvent>;
   /** Any path; for discovery and health. */
@@ -97,6 +99,10 @@ export function makeClient(transport: Transport): KubeClient {
     async delete(type, place, options) {
       const body = options === undefined ? {} : { body: JSON.stringify({ kind: "DeleteOptions", apiVersion: "v1", ...options }) };
       await json(say("delete", type, place), { method: "DELETE", path: resourcePath(type, place), ...body });
+    },
+    async deleteAll(type, namespace) {
+      const place = { namespace };
+      await json(say("delete all", type, place), { method: "DELETE", path: resourcePath(type, place) });
     },
     watch: (type, options) => watchOnce(transport, type, options),
     raw: (request) => transport.request(request),

@@ -5,15 +5,14 @@
  *
  * Source: facts §7.1.6.
  */
-import type { KubeObject, ResourceType } from "@calico/kube-client";
-import { pause } from "@calico/daemon";
+import { type KeyQueue, type KubeObject, makeKeyQueue, type ResourceType } from "@calico/kube-client";
 import type { DatastoreError, ResourceRef } from "@calico/datastore";
 import { API_VERSION, type ObjectKind, parseResource } from "@calico/model";
 import type { Converted } from "../domain/converted.ts";
 import { sameContent } from "../domain/same-content.ts";
 import type { Controller, ControllerPorts } from "../ports.ts";
 import { follow } from "./follow.ts";
-import { type KeyQueue, makeKeyQueue } from "./key-queue.ts";
+import { everyPeriod, untilDone } from "./keep-going.ts";
 
 export interface MirrorSpec<K extends ObjectKind, F> {
   readonly name: string;
@@ -50,7 +49,7 @@ export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, port
   async function watchKube(): Promise<void> {
     for await (const event of follow(ports, spec.name, spec)) {
       if (event.kind === "inSync") {
-        if (!inSync) await reconcileUntilDone();
+        if (!inSync) await untilDone(ports, spec.name, reconcile);
         continue;
       }
       const changed = event.kind === "deleted" ? wanted.delete(event.key) : learn(event.key, event.object);
@@ -72,29 +71,15 @@ export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, port
     ports.metrics.set("kube_controllers_in_sync", 1, { controller: spec.name });
   }
 
-  async function reconcileUntilDone(): Promise<void> {
-    while (!ports.signal.aborted) {
-      try {
-        return await reconcile();
-      } catch (error) {
-        ports.metrics.inc("kube_controllers_failures_total", { controller: spec.name });
-        ports.log.warn("datastore not listed, retrying", { controller: spec.name, error });
-        await pause(500, ports.signal);
-      }
-    }
-  }
-
-  async function reconcileEveryPeriod(): Promise<void> {
-    while (!ports.signal.aborted) {
-      await pause(ports.reconcileMs, ports.signal);
-      if (inSync && !ports.signal.aborted) await reconcileUntilDone();
-    }
-  }
-
   return {
     name: spec.name,
     status: () => ({ inSync, pending: queue.pending, failing: queue.failing }),
-    run: async () => void (await Promise.all([watchKube(), queue.run(), reconcileEveryPeriod()])),
+    run: async () =>
+      void (await Promise.all([
+        watchKube(),
+        queue.run(),
+        everyPeriod(ports, () => (inSync ? untilDone(ports, spec.name, reconcile) : undefined)),
+      ])),
   };
 }
 

@@ -1,15 +1,6 @@
 /** A request → an answer. Everything of HTTP but the sockets. */
-import {
-  ApiError,
-  badRequest,
-  methodNotAllowed,
-  noSuchPath,
-  notImplemented,
-  type Status,
-  success,
-  unsupportedMedia,
-} from "../domain/api-error.ts";
-import { type ApiObject, at, isMap, type Json, mapsAt, textAt } from "../domain/api-object.ts";
+import { ApiError, badRequest, methodNotAllowed, noSuchPath, notImplemented, success, unsupportedMedia } from "../domain/api-error.ts";
+import { type ApiObject, at, type Json, textAt } from "../domain/api-object.ts";
 import { apiVersions, groupDocument, groupList, resourceList, VERSION } from "../domain/discovery.ts";
 import { jsonPatch, mergePatch } from "../domain/json-patch.ts";
 import { POD_SUBRESOURCES_REFUSED } from "../domain/kinds.ts";
@@ -19,6 +10,7 @@ import type { ServerPorts } from "../ports.ts";
 import { render, renderEvent } from "./answers.ts";
 import { listPage, parseSelection } from "./lists.ts";
 import type { DeleteRequest, Place, Registry } from "./registry.ts";
+import { bind, finalize } from "./subresources.ts";
 import { watchObjects } from "./watch.ts";
 
 export interface ApiRequest {
@@ -62,7 +54,7 @@ export function makeApi(ports: ServerPorts, registry: Registry, options: ApiOpti
     const selection = parseSelection(kind, request.query);
     const shape = parseShape(request.accept, request.query.get("includeObject"));
     if (request.method === "GET" && request.query.has("watch") && isTrue(request.query.get("watch")))
-      return { kind: "stream", events: watch(target, request, { ...selection, shape }) };
+      return { kind: "stream", events: openWatch({ ports, registry, options }, target, request, { ...selection, shape }) };
     const many = { kind, namespace, matches: selection.matches };
     if (request.method === "GET") {
       const page = await listPage(ports.store, {
@@ -85,34 +77,16 @@ export function makeApi(ports: ServerPorts, registry: Registry, options: ApiOpti
     return json(shaped(target, shape, created), 201);
   }
 
-  function watch(
-    target: Target,
-    request: ApiRequest,
-    how: { readonly matches: (o: ApiObject) => boolean; readonly all: boolean; readonly shape: Shape },
-  ) {
-    const version = request.query.get("resourceVersion") ?? "";
-    if (!/^\d*$/.test(version)) throw badRequest(`resourceVersion: Invalid value: "${version}"`);
-    const events = watchObjects(ports.store, registry.storage, {
-      ...target,
-      ...how,
-      resourceVersion: version,
-      bookmarks: isTrue(request.query.get("allowWatchBookmarks") ?? "false"),
-      timeoutSec: parseCount(request.query, "timeoutSeconds") || 3600,
-      signal: request.signal,
-      ...(options.bookmarkMs === undefined ? {} : { bookmarkMs: options.bookmarkMs }),
-    });
-    return renderEvent({ kind: target.kind, version: target.version, shape: how.shape, nowMs: () => ports.clock().getTime() }, events);
-  }
-
   async function one(target: Target & { readonly name: string }, request: ApiRequest): Promise<ApiAnswer> {
     const { kind, namespace, name, sub } = target;
     const place: Place = { kind, namespace, name };
     const shape = parseShape(request.accept, request.query.get("includeObject"));
-    if (kind.kind === "Pod" && sub === "binding" && request.method === "POST") return json(await bind(place, parseBody(request)), 201);
+    if (kind.kind === "Pod" && sub === "binding" && request.method === "POST")
+      return json(await bind(registry, place, { body: parseBody(request), now: ports.clock() }), 201);
     if (kind.kind === "Pod" && sub !== undefined && POD_SUBRESOURCES_REFUSED.includes(sub)) throw notImplemented(`pods/${sub}`);
     if (sub !== undefined && !kind.subresources.includes(sub)) throw noSuchPath();
     if (kind.kind === "Namespace" && sub === "finalize" && request.method === "PUT")
-      return json(shaped(target, shape, await finalize(place, parseBody(request))));
+      return json(shaped(target, shape, await finalize(registry, place, parseBody(request))));
     const part = sub === "status" ? "status" : undefined;
     switch (request.method) {
       case "GET":
@@ -141,33 +115,26 @@ export function makeApi(ports: ServerPorts, registry: Registry, options: ApiOpti
   function shaped(target: Target, shape: Shape, object: ApiObject): unknown {
     return render({ kind: target.kind, version: target.version, shape, nowMs: ports.clock().getTime() }, object);
   }
+}
 
-  /** Source: Kubernetes pkg/registry/core/pod/storage (BindingREST). */
-  async function bind(place: Place, body: unknown): Promise<Status> {
-    const node = textAt(body, "target.name");
-    if (node === "") throw badRequest("target.name is required");
-    await registry.amend(place, (pod) => {
-      const at = textAt(pod, "spec.nodeName");
-      if (at !== "" && at !== node)
-        throw new ApiError(
-          409,
-          "Conflict",
-          `Operation cannot be fulfilled on pods/binding "${place.name}": pod ${place.name} is already assigned to node "${at}"`,
-        );
-      if (pod.metadata.deletionTimestamp !== undefined)
-        throw new ApiError(409, "Conflict", `pod ${place.name} is being deleted, cannot be assigned to a host`);
-      const scheduled = { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: ports.clock().toISOString() };
-      const conditions = [...mapsAt(pod, "status.conditions").filter((c) => c["type"] !== "PodScheduled"), scheduled];
-      const [spec, status] = [pod["spec"], pod["status"]];
-      return { ...pod, spec: { ...(isMap(spec) ? spec : {}), nodeName: node }, status: { ...(isMap(status) ? status : {}), conditions } };
-    });
-    return { ...success({}), code: 201 };
-  }
-
-  function finalize(place: Place, body: unknown): Promise<ApiObject> {
-    const finalizers = at(body, "spec.finalizers");
-    return registry.amend(place, (ns) => ({ ...ns, spec: { finalizers: Array.isArray(finalizers) ? finalizers : [] } }));
-  }
+function openWatch(
+  { ports, registry, options }: { readonly ports: ServerPorts; readonly registry: Registry; readonly options: ApiOptions },
+  target: Target,
+  request: ApiRequest,
+  how: { readonly matches: (o: ApiObject) => boolean; readonly all: boolean; readonly shape: Shape },
+) {
+  const version = request.query.get("resourceVersion") ?? "";
+  if (!/^\d*$/.test(version)) throw badRequest(`resourceVersion: Invalid value: "${version}"`);
+  const events = watchObjects(ports.store, registry.storage, {
+    ...target,
+    ...how,
+    resourceVersion: version,
+    bookmarks: isTrue(request.query.get("allowWatchBookmarks") ?? "false"),
+    timeoutSec: parseCount(request.query, "timeoutSeconds") || 3600,
+    signal: request.signal,
+    ...(options.bookmarkMs === undefined ? {} : { bookmarkMs: options.bookmarkMs }),
+  });
+  return renderEvent({ kind: target.kind, version: target.version, shape: how.shape, nowMs: () => ports.clock().getTime() }, events);
 }
 
 function document(request: ApiRequest, address: string): ApiAnswer {
