@@ -28,7 +28,7 @@ const netconfSchema = z.object({
   ipam: ipamSchema.nullish(),
   dns: z.record(z.string(), z.unknown()).nullish(),
   runtimeConfig: z.record(z.string(), z.unknown()).nullish(),
-  prevResult: z.unknown(),
+  prevResult: z.unknown().optional(),
   datastore_type: text,
   etcd_endpoints: text,
   etcd_key_file: text,
