@@ -49,6 +49,7 @@ const vitest = await startVitest("test", filters, {
   reporters: [
     {
       onTestModuleEnd: moduleEnded,
+      onUserConsoleLog: ({ content }) => void process.stdout.write(`${indent(content.trimEnd())}\n`),
       onTestRunEnd: (_modules, unhandled) => {
         for (const error of unhandled) say({ suite, file: "", name: "unhandled error", state: "failed", detail: textOf([error]) });
       },
