@@ -54,7 +54,7 @@ export function openNetlinkSocket(groups = 0): NetlinkSocket {
     libc().close(fd);
     throw error;
   }
-  return makeSocket(fd);
+  return new KernelSocket(fd);
 }
 
 function configure(fd: number, groups: number): void {
@@ -71,37 +71,26 @@ function configure(fd: number, groups: number): void {
   check(libc().bind(fd, address), "bind a netlink socket");
 }
 
-function makeSocket(fd: number): NetlinkSocket {
-  const buffer = new Uint8Array(RECEIVE_OCTETS);
-  let sequence = 0;
-  let open = true;
+class KernelSocket implements NetlinkSocket {
+  readonly #fd: number;
+  readonly #buffer = new Uint8Array(RECEIVE_OCTETS);
+  #sequence = 0;
+  #open = true;
 
-  const stamp = (message: Uint8Array, extraFlags: number): number => {
-    const view = viewOf(message);
-    view.setUint16(6, view.getUint16(6, true) | extraFlags, true);
-    sequence = (sequence + 1) >>> 0;
-    view.setUint32(8, sequence, true);
-    return sequence;
-  };
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
 
-  const receive = (op: string): Uint8Array => {
-    let got: number;
-    // A receive with a time-out is not restarted after a signal. Source: signal(7).
-    do got = libc().recv(fd, buffer, 0);
-    while (got === -ERRNO.EINTR);
-    return buffer.subarray(0, check(got, `receive the kernel's answer to ${op}`));
-  };
-
-  function exchange(messages: readonly Uint8Array[]): readonly Ack[] {
+  exchange(messages: readonly Uint8Array[]): readonly Ack[] {
     if (messages.length === 0) return [];
-    if (!open) throw new Error("Cannot use a closed netlink socket: open another");
+    this.#mustBeOpen();
     // Failures always answer; of the successes only the last needs to, to know that all are done.
-    const numbers = messages.map((message, i) => stamp(message, i === messages.length - 1 ? NLM_F.ack : 0));
+    const numbers = messages.map((message, i) => this.#stamp(message, i === messages.length - 1 ? NLM_F.ack : 0));
     const answers: Ack[] = messages.map(() => ({ errno: 0 }));
-    check(libc().send(fd, joinAligned(messages), 0), `send ${messages.length} netlink messages`);
+    check(libc().send(this.#fd, joinAligned(messages), 0), `send ${messages.length} netlink messages`);
     const first = numbers[0] ?? 0;
     for (let done = false; !done;) {
-      for (const message of decodeMessages(receive(`${messages.length} netlink messages`))) {
+      for (const message of decodeMessages(this.#receive(`${messages.length} netlink messages`))) {
         const position = (message.sequence - first) >>> 0;
         if (message.type !== NLMSG.error || position >= answers.length) continue;
         answers[position] = decodeAck(message);
@@ -111,24 +100,24 @@ function makeSocket(fd: number): NetlinkSocket {
     return answers;
   }
 
-  function dump(request: Uint8Array, op: string): readonly Uint8Array[] {
-    if (!open) throw new Error("Cannot use a closed netlink socket: open another");
+  dump(request: Uint8Array, op: string): readonly Uint8Array[] {
+    this.#mustBeOpen();
     for (let attempt = 0; attempt < MAX_INTERRUPTED_DUMPS; attempt++) {
-      const bodies = dumpOnce(request, op);
+      const bodies = this.#dumpOnce(request, op);
       if (bodies) return bodies;
     }
     throw new Error(`Cannot ${op}: the tables changed during ${MAX_INTERRUPTED_DUMPS} reads in a row; try again`);
   }
 
   /** Undefined if the kernel says that the dump was torn by a change. */
-  function dumpOnce(request: Uint8Array, op: string): Uint8Array[] | undefined {
-    const wanted = stamp(request, 0);
-    check(libc().send(fd, request, 0), op);
+  #dumpOnce(request: Uint8Array, op: string): Uint8Array[] | undefined {
+    const wanted = this.#stamp(request, 0);
+    check(libc().send(this.#fd, request, 0), op);
     const bodies: Uint8Array[] = [];
     let interrupted = false;
     for (;;) {
       // Each datagram is copied once; what is decoded from it are views.
-      for (const message of decodeMessages(receive(op).slice())) {
+      for (const message of decodeMessages(this.#receive(op).slice())) {
         if (message.sequence !== wanted) continue;
         if (message.flags & NLM_F.dumpInterrupted) interrupted = true;
         if (message.type === NLMSG.error || message.type === NLMSG.done) {
@@ -142,29 +131,52 @@ function makeSocket(fd: number): NetlinkSocket {
     }
   }
 
-  function receiveEvents(): ReturnType<NetlinkSocket["receiveEvents"]> {
+  receiveEvents(): ReturnType<NetlinkSocket["receiveEvents"]> {
     const messages: { type: number; body: Uint8Array }[] = [];
     let overrun = false;
-    while (open) {
-      const got = libc().recv(fd, buffer, MSG_DONTWAIT);
+    while (this.#open) {
+      const got = libc().recv(this.#fd, this.#buffer, MSG_DONTWAIT);
       if (got === -ERRNO.EAGAIN || got === -ERRNO.EINTR) break;
       if (got === -ERRNO.ENOBUFS) overrun = true;
-      else for (const message of decodeMessages(buffer.slice(0, check(got, "receive netlink events")))) messages.push(message);
+      else for (const message of decodeMessages(this.#buffer.slice(0, check(got, "receive netlink events")))) messages.push(message);
     }
     return { messages, overrun };
   }
 
-  return {
-    exchange,
-    dump,
-    receiveEvents,
-    indexOf: (link) => indexOf(fd, link),
-    nameOf: (index) => nameOf(fd, index),
-    close() {
-      if (open) libc().close(fd);
-      open = false;
-    },
-  };
+  indexOf(link: string): number | undefined {
+    this.#mustBeOpen();
+    return indexOf(this.#fd, link);
+  }
+
+  nameOf(index: number): string | undefined {
+    return this.#open ? nameOf(this.#fd, index) : undefined;
+  }
+
+  close(): void {
+    if (this.#open) libc().close(this.#fd);
+    this.#open = false;
+  }
+
+  /** A descriptor that was closed may be another file's by now. */
+  #mustBeOpen(): void {
+    if (!this.#open) throw new Error("Cannot use a closed netlink socket: open another");
+  }
+
+  #stamp(message: Uint8Array, extraFlags: number): number {
+    const view = viewOf(message);
+    view.setUint16(6, view.getUint16(6, true) | extraFlags, true);
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    view.setUint32(8, this.#sequence, true);
+    return this.#sequence;
+  }
+
+  #receive(op: string): Uint8Array {
+    let got: number;
+    // A receive with a time-out is not restarted after a signal. Source: signal(7).
+    do got = libc().recv(this.#fd, this.#buffer, 0);
+    while (got === -ERRNO.EINTR);
+    return this.#buffer.subarray(0, check(got, `receive the kernel's answer to ${op}`));
+  }
 }
 
 function indexOf(fd: number, link: string): number | undefined {
