@@ -23,7 +23,7 @@ const log = makeLogger({ component: "cni", level: options.logLevel, node: option
 const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
-const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: options.etcd, defaultKubeconfig: options.kubeconfig }));
+const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: options.etcd, agentKubeconfig: options.kubeconfig }));
 const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log });
 app.defer(() => reporter.close());
 let running = 0;

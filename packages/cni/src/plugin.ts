@@ -21,7 +21,7 @@ async function run(): Promise<number> {
   const env = process.env as Environment;
   const stdin = env.CNI_COMMAND === "VERSION" && process.stdin.isTTY ? "" : await text(process.stdin);
   const settings = { varDir, runDir, node: undefined, policyWaitMs: 0, hostname: hostname().toLowerCase() };
-  await using world = openWorld({ runDir, defaultEtcd: undefined, defaultKubeconfig: undefined });
+  await using world = openWorld({ runDir, defaultEtcd: undefined, agentKubeconfig: undefined });
   const answer = await runPlugin(world, { plugin, env, stdin }, { settings, log });
   await new Promise((resolve) => process.stdout.write(answer.stdout, resolve));
   return answer.exit;

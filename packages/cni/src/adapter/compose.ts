@@ -17,7 +17,7 @@ export type WorldOptions = {
   readonly runDir: string;
   /** Used when the configuration names no etcd. */
   readonly defaultEtcd: readonly string[] | undefined;
-  readonly defaultKubeconfig: string | undefined;
+  readonly agentKubeconfig: string | undefined;
 };
 
 export interface World extends Ports, AsyncDisposable {}
@@ -25,7 +25,7 @@ export interface World extends Ports, AsyncDisposable {}
 export function openWorld(o: WorldOptions): World {
   const stack = new AsyncDisposableStack();
   const kernel = stack.use(openKernel());
-  const kube = stack.use(openKubeClients({ defaultKubeconfig: o.defaultKubeconfig }));
+  const kube = stack.use(openKubeClients({ agentKubeconfig: o.agentKubeconfig }));
   const opened = makeTargetCache({
     open: (target) => openDatastore(target, join(o.runDir, "ipam.sock"), stack),
     close: ({ close }) => void close(),

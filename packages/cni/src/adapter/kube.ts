@@ -16,11 +16,11 @@ export interface KubeClients extends Disposable {
 }
 
 /** Clients are kept by what they were made of, so that a new token makes a new one. */
-export function openKubeClients(o: { readonly defaultKubeconfig: string | undefined }): KubeClients {
+export function openKubeClients(o: { readonly agentKubeconfig: string | undefined }): KubeClients {
   const clients = new Map<string, KubeClient>();
   const clientOf = (conf: Netconf): KubeClient => {
     const key = JSON.stringify([conf.policy, conf.kubernetes]);
-    const client = clients.get(key) ?? openKubeClient(configOf(conf, o.defaultKubeconfig), { timeoutMs: TIMEOUT_MS });
+    const client = clients.get(key) ?? openKubeClient(configOf(conf, o.agentKubeconfig), { timeoutMs: TIMEOUT_MS });
     clients.delete(key);
     clients.set(key, client);
     for (const [oldest, old] of clients) {
@@ -50,9 +50,15 @@ export function openKubeClients(o: { readonly defaultKubeconfig: string | undefi
   };
 }
 
-/** The kubeconfig, with what the policy section says laid over it. Source: calico cni-plugin/pkg/k8s/k8s.go (NewK8sClient). */
-function configOf(conf: Netconf, defaultKubeconfig: string | undefined): KubeConfig {
-  const file = conf.kubernetes?.kubeconfig || defaultKubeconfig;
+/**
+ * The agent's own kubeconfig where it has one: then no token of the network configuration is used, and none that expired can keep a pod
+ * from starting. Otherwise the configuration's kubeconfig, with what the policy section says laid over it.
+ *
+ * Source: calico cni-plugin/pkg/k8s/k8s.go (NewK8sClient). Deviation: the agent's own comes first.
+ */
+function configOf(conf: Netconf, agentKubeconfig: string | undefined): KubeConfig {
+  if (agentKubeconfig !== undefined) return loadKubeconfig(agentKubeconfig);
+  const file = conf.kubernetes?.kubeconfig;
   const policy = conf.policy ?? {};
   const root = conf.kubernetes?.k8s_api_root || policy.k8s_api_root;
   const base = file !== undefined && existsSync(file) ? loadKubeconfig(file) : undefined;
