@@ -10,9 +10,9 @@ import { planTopology } from "./domain/topology.ts";
 import { podRecords } from "./kubelet/records.ts";
 import { endLab } from "./service/teardown.ts";
 
-const program = new Command("lab").description(
-  "a cluster on one machine: nodes are network namespaces, daemons are processes, pods are wired by CNI",
-);
+const program = new Command("lab")
+  .enablePositionalOptions()
+  .description("a cluster on one machine: nodes are network namespaces, daemons are processes, pods are wired by CNI");
 const id = () => new Option("--id <id>", "the lab's name; two of different names can run side by side").default("calico");
 
 program
@@ -72,7 +72,6 @@ program
     process.exit(ran.code);
   });
 
-program.enablePositionalOptions();
 await program.parseAsync().catch((error: unknown) => {
   console.error(`lab: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
