@@ -17,7 +17,7 @@ import { KINDS_FOLLOWED } from "./domain/config/world.ts";
 import { METRICS } from "./metrics.ts";
 import { runDaemon } from "./service/daemon.ts";
 import { makeRecorder } from "./service/recorder.ts";
-import { makeSpeaker } from "./service/speaker.ts";
+import { Speaker } from "./service/speaker.ts";
 
 const VERSION = "0.1.0";
 const { node, nats, runDir, healthPort, logLevel, listenPort, routerId } = bgpCommand().version(VERSION).parse().opts<BgpOptions>();
@@ -30,7 +30,7 @@ const kernel = netlinkKernel(app.use(openNetlink()));
 const reporter = openReporter({ servers: nats, component: "bgp", node, log });
 app.defer(() => reporter.close());
 const recorder = makeRecorder({ node, version: VERSION, metrics, reporter, clock, speaker: () => speaker });
-const speaker = makeSpeaker({
+const speaker = new Speaker({
   transport,
   kernel,
   clock,

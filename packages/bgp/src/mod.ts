@@ -10,5 +10,5 @@ export { step } from "./domain/fsm/step.ts";
 export { INITIAL_STATE, type PeerConfig, type PeerEffect, type PeerEvent, type PeerState } from "./domain/fsm/state.ts";
 export { BGP_PROTOCOL, desireOf, type Desire, type KernelRoute } from "./domain/kernel/desire.ts";
 export { deriveReachability, type Reachability } from "./domain/kernel/next-hop.ts";
-export { makeRouting, type Routing } from "./domain/rib/routing.ts";
+export { Routing } from "./domain/rib/routing.ts";
 export type { BgpStatus, PeerStatus, RouteStatus } from "./domain/status.ts";

@@ -4,15 +4,11 @@
  *
  * Source: RFC 4724 §4.1 (Restarting Speaker: Selection_Deferral_Timer).
  */
-import type { Session } from "./fsm/state.ts";
-
 export interface RestartTracker {
   readonly restarting: boolean;
   /** The peers that are to be waited for; those that go are waited for no longer. */
   expect(peers: readonly string[]): void;
-  /** A peer that sends no End-of-RIB is waited for by `settled` instead. */
-  up(peer: string, session: Session): { readonly tellsEnd: boolean };
-  /** The peer's table is complete. */
+  /** The peer's table is complete, or it will not say when it is. */
   settled(peer: string): void;
   /** Time is up. */
   expire(): void;
@@ -35,7 +31,6 @@ export function makeRestartTracker(): RestartTracker {
       expected = new Set(peers);
       check();
     },
-    up: (_peer, session) => ({ tellsEnd: session.gracefulRestart !== undefined }),
     settled(peer) {
       settled.add(peer);
       check();

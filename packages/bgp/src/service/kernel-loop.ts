@@ -17,117 +17,117 @@ export type KernelLoopOptions = {
   readonly onApplied: (report: ApplyReport, kernelMs: number, repaired: readonly string[]) => void;
 };
 
-export interface KernelLoop {
-  /** The first read; after it the loop runs until the signal. */
-  start(signal: AbortSignal): Promise<void>;
-  /** Something is wanted: write it soon. */
-  poke(): void;
-  /** Read the kernel and repair, now or after what is under way. */
-  compareSoon(delayMs?: number): void;
-}
-
 export const RESYNC_MS = 60_000;
+/** Changes of links and routes come in bursts. */
 const SETTLE_MS = 100;
 const RETRY_MS = { least: 1_000, most: 30_000 } as const;
 
-export function makeKernelLoop(options: KernelLoopOptions): KernelLoop {
-  const { kernel, table, clock, log } = options;
-  let started = false;
-  let stopped = false;
-  let applying = false;
-  let again = false;
-  let failures = 0;
-  let repaired: readonly string[] = [];
-  let retry: Cancel | undefined;
-  let compare: Cancel | undefined;
+export class KernelLoop {
+  readonly #options: KernelLoopOptions;
+  #running = false;
+  #applying = false;
+  #again = false;
+  #failures = 0;
+  #repaired: readonly string[] = [];
+  #retry: Cancel | undefined;
+  #compare: Cancel | undefined;
+  #tick: Cancel | undefined;
 
-  async function compareNow(): Promise<void> {
+  constructor(options: KernelLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves after the first read of the kernel; the loop then runs until the signal. Rejects if the kernel cannot be read. */
+  async start(signal: AbortSignal): Promise<void> {
+    const changes = this.#options.kernel.changes(signal);
+    await this.#compareNow();
+    this.#running = true;
+    signal.addEventListener("abort", () => this.#stop());
+    this.#tickLater();
+    this.#guarded(() => this.#follow(changes));
+  }
+
+  /** Something is wanted: write it soon. */
+  poke(): void {
+    if (this.#running) this.#guarded(() => this.#applyAll());
+  }
+
+  #stop(): void {
+    this.#running = false;
+    this.#tick?.();
+    this.#retry?.();
+    this.#compare?.();
+  }
+
+  #tickLater(): void {
+    this.#tick = this.#options.clock.after(RESYNC_MS, () => {
+      this.#compareSoon(0);
+      this.#tickLater();
+    });
+  }
+
+  async #follow(changes: ReturnType<RouteKernel["changes"]>): Promise<void> {
+    for await (const { view, gone } of changes) {
+      if (view || gone.some((dst) => this.#options.table.isPresent(dst))) this.#compareSoon(SETTLE_MS);
+    }
+  }
+
+  #compareSoon(delayMs: number): void {
+    if (this.#compare !== undefined || !this.#running) return;
+    this.#compare = this.#options.clock.after(delayMs, () => {
+      this.#compare = undefined;
+      this.#guarded(async () => {
+        await this.#compareNow();
+        await this.#applyAll();
+      });
+    });
+  }
+
+  async #compareNow(): Promise<void> {
+    const { kernel, table, log, onReach } = this.#options;
     const view = await kernel.read();
-    repaired = [...repaired, ...table.compare(view.own)];
-    options.onReach(view.reach);
-    if (repaired.length > 0) log.warn("routes were altered by someone else", { count: repaired.length, routes: repaired.slice(0, 10) });
+    const altered = table.compare(view.own);
+    this.#repaired = [...this.#repaired, ...altered];
+    onReach(view.reach);
+    if (altered.length > 0) log.warn("routes were altered by someone else", { count: altered.length, routes: altered.slice(0, 10) });
   }
 
-  async function applyAll(): Promise<void> {
-    if (applying) {
-      again = true;
-      return;
-    }
-    applying = true;
+  async #applyAll(): Promise<void> {
+    this.#again = true;
+    if (this.#applying) return;
+    this.#applying = true;
     try {
-      do {
-        again = false;
-        await applyOnce();
-      } while (again && !stopped);
+      while (this.#again && this.#running) {
+        this.#again = false;
+        await this.#applyOnce();
+      }
     } finally {
-      applying = false;
+      this.#applying = false;
     }
   }
 
-  async function applyOnce(): Promise<void> {
+  async #applyOnce(): Promise<void> {
+    const { table, clock, onApplied } = this.#options;
     const began = clock.now();
-    const put = repaired;
-    repaired = [];
+    const repaired = this.#repaired;
+    this.#repaired = [];
     const report = await table.apply();
-    if (report.changed.length > 0 || put.length > 0) options.onApplied(report, clock.now() - began, put);
-    failures = report.failed.size > 0 ? failures + 1 : 0;
-    retry?.();
-    retry = undefined;
-    if (failures > 0) retry = clock.after(Math.min(RETRY_MS.least * 2 ** (failures - 1), RETRY_MS.most), poke);
+    if (report.changed.length > 0 || repaired.length > 0) onApplied(report, clock.now() - began, repaired);
+    this.#failures = report.failed.size > 0 ? this.#failures + 1 : 0;
+    if (this.#failures > 0) this.#retryLater(Math.min(RETRY_MS.least * 2 ** (this.#failures - 1), RETRY_MS.most), () => this.#applyAll());
+  }
+
+  #retryLater(ms: number, action: () => Promise<void>): void {
+    this.#retry?.();
+    this.#retry = this.#options.clock.after(ms, () => this.#guarded(action));
   }
 
   /** The kernel as a whole failing (no socket, no memory) is logged and tried again; what is wanted stays wanted. */
-  function guarded(action: () => Promise<void>): void {
+  #guarded(action: () => Promise<void>): void {
     action().catch((error: unknown) => {
-      log.error("kernel routing table could not be reached", { error });
-      if (!stopped) retry = clock.after(RETRY_MS.least, () => guarded(action));
+      if (!this.#running) return;
+      this.#options.log.error("kernel routing table could not be reached", { error });
+      this.#retryLater(RETRY_MS.least, async () => this.#compareSoon(0));
     });
   }
-
-  function poke(): void {
-    if (started && !stopped) guarded(applyAll);
-  }
-
-  function compareSoon(delayMs = SETTLE_MS): void {
-    if (compare !== undefined || stopped) return;
-    compare = clock.after(delayMs, () => {
-      compare = undefined;
-      guarded(async () => {
-        await compareNow();
-        await applyAll();
-      });
-    });
-  }
-
-  function tickEveryMinute(): Cancel {
-    let cancel = clock.after(RESYNC_MS, function tick() {
-      compareSoon(0);
-      cancel = clock.after(RESYNC_MS, tick);
-    });
-    return () => cancel();
-  }
-
-  async function follow(signal: AbortSignal): Promise<void> {
-    for await (const change of kernel.changes(signal)) {
-      if (change.view || change.gone.some((dst) => table.isPresent(dst))) compareSoon();
-    }
-  }
-
-  return {
-    async start(signal) {
-      await compareNow();
-      started = true;
-      const stopTicks = tickEveryMinute();
-      signal.addEventListener("abort", () => {
-        stopped = true;
-        stopTicks();
-        retry?.();
-        compare?.();
-      });
-      guarded(() => follow(signal));
-      poke();
-    },
-    poke,
-    compareSoon,
-  };
 }

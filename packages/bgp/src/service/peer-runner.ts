@@ -36,85 +36,129 @@ export type PeerRunnerOptions = {
   readonly hooks: PeerHooks;
 };
 
-export interface PeerRunner {
-  readonly plan: PeerPlan;
-  start(): void;
-  stop(code: NotificationCode): void;
-  /** End without a word: connections close, so that peers keep our routes until we are back. */
-  abandon(): void;
-  accept(conn: Conn): void;
-  /** Tell the peer; dropped if there is no session. */
-  send(updates: readonly Update[]): void;
-  state(): PeerState;
-  /** When the state became what it is. */
-  sinceMs(): number;
-  history(): readonly Entry[];
-}
-
 const RECORDED = 100;
 /** Timers that both ends would otherwise fire in step. Source: RFC 4271 §10. */
 const JITTERED: ReadonlySet<TimerName> = new Set<TimerName>(["connectRetry", "keepalive"]);
 
-export function makePeerRunner(options: PeerRunnerOptions): PeerRunner {
-  const { plan, clock, log, hooks } = options;
-  const conns = new Map<ConnId, Conn>();
-  const timers = new Map<TimerName, Cancel>();
-  const recorder = makeRecorder(RECORDED);
-  const queue: PeerEvent[] = [];
-  let state: PeerState = INITIAL_STATE;
-  let sinceMs = clock.now();
-  let cancelDial: Cancel | undefined;
-  let lastConn = 0;
-  let draining = false;
-  let loggedCause: string | undefined;
+export class PeerRunner {
+  readonly plan: PeerPlan;
+  readonly #options: PeerRunnerOptions;
+  readonly #conns = new Map<ConnId, Conn>();
+  readonly #timers = new Map<TimerName, Cancel>();
+  readonly #recorder = makeRecorder(RECORDED);
+  readonly #queue: PeerEvent[] = [];
+  #state: PeerState = INITIAL_STATE;
+  #sinceMs: number;
+  #cancelDial: Cancel | undefined;
+  #lastConn = 0;
+  #draining = false;
+  #loggedCause: string | undefined;
+
+  constructor(options: PeerRunnerOptions) {
+    this.plan = options.plan;
+    this.#options = options;
+    this.#sinceMs = options.clock.now();
+  }
+
+  get state(): PeerState {
+    return this.#state;
+  }
+
+  /** When the state became what it is. */
+  get sinceMs(): number {
+    return this.#sinceMs;
+  }
+
+  get history(): readonly Entry[] {
+    return this.#recorder.entries();
+  }
+
+  start(): void {
+    this.#handle({ kind: "started" });
+  }
+
+  stop(code: NotificationCode): void {
+    this.#handle({ kind: "stopped", code });
+  }
+
+  /** End without a word: connections close, so that peers keep our routes until we are back. */
+  abandon(): void {
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    this.#cancelDial?.();
+    for (const conn of this.#conns.values()) conn.close();
+    this.#conns.clear();
+  }
+
+  accept(conn: Conn): void {
+    this.#adopt(conn, "accepted");
+  }
+
+  /** Tell the peer; dropped if there is no session. */
+  send(updates: readonly Update[]): void {
+    const at = this.#state;
+    if (at.at === "established") for (const update of updates) this.#write(at.link.conn, { type: "update", update });
+  }
 
   /** Effects may cause events; each is handled whole before the next. */
-  function handle(event: PeerEvent): void {
-    queue.push(event);
-    if (draining) return;
-    draining = true;
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) advance(next);
-    draining = false;
-  }
-
-  function advance(event: PeerEvent): void {
-    const before = state;
-    const { state: after, effects } = step(before, event, options.config());
-    state = after;
-    if (after.at !== before.at) sinceMs = clock.now();
-    const what = describeEvent(event);
-    const did = effects.filter((e) => e.do !== "setTimer" && e.do !== "clearTimer").map(describeEffect);
-    if (what !== undefined) recorder.add({ at: new Date(clock.now()).toISOString(), state: `${before.at} → ${after.at}`, what, did });
-    logCause(after);
-    for (const effect of effects) run(effect);
-  }
-
-  function logCause(after: PeerState): void {
-    if (after.at !== "established" && after.cause !== undefined && after.cause !== loggedCause) {
-      log.warn("peer is not up", { peer: plan.id, cause: after.cause });
+  #handle(event: PeerEvent): void {
+    this.#queue.push(event);
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#advance(next);
+    } finally {
+      this.#draining = false;
     }
-    loggedCause = after.at === "established" ? undefined : (after.cause ?? loggedCause);
   }
 
-  function run(effect: PeerEffect): void {
+  #advance(event: PeerEvent): void {
+    const before = this.#state;
+    const { state: after, effects } = step(before, event, this.#options.config());
+    this.#state = after;
+    if (after.at !== before.at) this.#sinceMs = this.#options.clock.now();
+    this.#record(before, event, effects);
+    this.#logCause(after);
+    for (const effect of effects) this.#run(effect);
+  }
+
+  #record(before: PeerState, event: PeerEvent, effects: readonly PeerEffect[]): void {
+    const what = describeEvent(event);
+    if (what === undefined) return;
+    const did = effects.filter((e) => e.do !== "setTimer" && e.do !== "clearTimer").map(describeEffect);
+    const at = new Date(this.#options.clock.now()).toISOString();
+    this.#recorder.add({ at, state: `${before.at} → ${this.#state.at}`, what, did });
+  }
+
+  /** A cause is worth a line when it is another one than the last. */
+  #logCause({ at, cause }: PeerState): void {
+    if (at === "established") this.#loggedCause = undefined;
+    else if (cause !== undefined && cause !== this.#loggedCause) {
+      this.#loggedCause = cause;
+      this.#options.log.warn("peer is not up", { peer: this.plan.id, cause });
+    }
+  }
+
+  #run(effect: PeerEffect): void {
+    const { hooks } = this.#options;
     switch (effect.do) {
       case "dial":
-        return dial();
+        return this.#dial();
       case "abandonDial":
-        cancelDial?.();
-        cancelDial = undefined;
+        this.#cancelDial?.();
+        this.#cancelDial = undefined;
         return;
       case "send":
-        return write(effect.conn, effect.message);
+        return this.#write(effect.conn, effect.message);
       case "close":
-        conns.get(effect.conn)?.close();
-        conns.delete(effect.conn);
+        this.#conns.get(effect.conn)?.close();
+        this.#conns.delete(effect.conn);
         return;
       case "setTimer":
-        return setTimer(effect.timer, effect.ms);
+        return this.#setTimer(effect.timer, effect.ms);
       case "clearTimer":
-        timers.get(effect.timer)?.();
-        timers.delete(effect.timer);
+        this.#timers.get(effect.timer)?.();
+        this.#timers.delete(effect.timer);
         return;
       case "sessionUp":
         return hooks.sessionUp(effect.session);
@@ -127,113 +171,87 @@ export function makePeerRunner(options: PeerRunnerOptions): PeerRunner {
     }
   }
 
-  function dial(): void {
-    const { address, port, bindSource } = plan;
-    cancelDial = options.transport.dial(
-      { address, port, ...(bindSource ? { source: options.source } : {}) },
-      {
-        opened: (conn) => {
-          cancelDial = undefined;
-          adopt(conn, "dialed");
-        },
-        failed: (cause) => {
-          cancelDial = undefined;
-          handle({ kind: "dialFailed", cause });
-        },
+  #dial(): void {
+    const { address, port, bindSource } = this.plan;
+    const target = { address, port, ...(bindSource ? { source: this.#options.source } : {}) };
+    this.#cancelDial = this.#options.transport.dial(target, {
+      opened: (conn) => {
+        this.#cancelDial = undefined;
+        this.#adopt(conn, "dialed");
       },
-    );
+      failed: (cause) => {
+        this.#cancelDial = undefined;
+        this.#handle({ kind: "dialFailed", cause });
+      },
+    });
   }
 
-  function adopt(conn: Conn, origin: "dialed" | "accepted"): void {
-    const id = ++lastConn;
-    conns.set(id, conn);
-    handle({ kind: "transportOpened", conn: id, origin });
+  #adopt(conn: Conn, origin: "dialed" | "accepted"): void {
+    const id = ++this.#lastConn;
+    this.#conns.set(id, conn);
+    this.#handle({ kind: "transportOpened", conn: id, origin });
     let rest: Uint8Array = new Uint8Array(0);
     conn.attach({
       received: (octets) => {
-        rest = receive(id, joined(rest, octets));
+        rest = this.#receive(id, joined(rest, octets));
       },
       closed: (cause) => {
-        if (conns.delete(id)) handle({ kind: "transportClosed", conn: id, cause });
+        if (this.#conns.delete(id)) this.#handle({ kind: "transportClosed", conn: id, cause });
       },
     });
   }
 
   /** Handles the whole messages at the start of `octets`; what is left. */
-  function receive(id: ConnId, octets: Uint8Array): Uint8Array {
+  #receive(id: ConnId, octets: Uint8Array): Uint8Array {
     const { frames, rest, error } = splitFrames(octets);
     for (const frame of frames) {
-      if (!conns.has(id)) return new Uint8Array(0);
-      hooks.counted("messagesIn");
-      const message = decodeMessage(frame, contextOf(id));
-      if (message.ok) noteFaults(message.value);
-      handle(
+      if (!this.#conns.has(id)) return new Uint8Array(0);
+      this.#options.hooks.counted("messagesIn");
+      const message = decodeMessage(frame, this.#contextOf(id));
+      if (message.ok) this.#noteFaults(message.value);
+      this.#handle(
         message.ok
           ? { kind: "messageReceived", conn: id, message: message.value }
           : { kind: "messageBroken", conn: id, error: message.error },
       );
     }
-    if (error !== undefined && conns.has(id)) handle({ kind: "messageBroken", conn: id, error });
+    if (error !== undefined && this.#conns.has(id)) this.#handle({ kind: "messageBroken", conn: id, error });
     return rest;
   }
 
-  function noteFaults(message: Message): void {
+  #noteFaults(message: Message): void {
     if (message.type !== "update") return;
-    for (const fault of message.faults ?? []) {
-      hooks.counted("faults");
-      log.warn("update was faulty", { peer: plan.id, reason: fault.reason, disposition: fault.disposition });
+    for (const { reason, disposition } of message.faults ?? []) {
+      this.#options.hooks.counted("faults");
+      this.#options.log.warn("update was faulty", { peer: this.plan.id, reason, disposition });
     }
   }
 
-  function contextOf(id: ConnId): SessionContext {
-    const at = state;
+  #contextOf(id: ConnId): SessionContext {
+    const at = this.#state;
     const known = (at.at === "established" || at.at === "openConfirm") && at.link.conn === id;
     return known ? at.session : { as4: false, ibgp: false };
   }
 
-  function write(id: ConnId, message: Message): void {
-    const conn = conns.get(id);
+  #write(id: ConnId, message: Message): void {
+    const conn = this.#conns.get(id);
     if (conn === undefined) return;
-    for (const frame of encodeMessage(message, contextOf(id))) {
-      hooks.counted("messagesOut");
+    for (const frame of encodeMessage(message, this.#contextOf(id))) {
+      this.#options.hooks.counted("messagesOut");
       conn.write(frame);
     }
   }
 
-  function setTimer(timer: TimerName, ms: number): void {
-    timers.get(timer)?.();
+  #setTimer(timer: TimerName, ms: number): void {
+    const { clock } = this.#options;
+    this.#timers.get(timer)?.();
     const wait = JITTERED.has(timer) ? ms * (0.75 + clock.random() / 4) : ms;
-    timers.set(
-      timer,
-      clock.after(wait, () => {
-        timers.delete(timer);
-        handle({ kind: "timerFired", timer });
-      }),
-    );
+    const fire = () => {
+      this.#timers.delete(timer);
+      this.#handle({ kind: "timerFired", timer });
+    };
+    this.#timers.set(timer, clock.after(wait, fire));
   }
-
-  function abandon(): void {
-    for (const cancel of timers.values()) cancel();
-    timers.clear();
-    cancelDial?.();
-    for (const conn of conns.values()) conn.close();
-    conns.clear();
-  }
-
-  return {
-    plan,
-    start: () => handle({ kind: "started" }),
-    stop: (code) => handle({ kind: "stopped", code }),
-    abandon,
-    accept: (conn) => adopt(conn, "accepted"),
-    send(updates) {
-      const at = state;
-      if (at.at === "established") for (const update of updates) write(at.link.conn, { type: "update", update });
-    },
-    state: () => state,
-    sinceMs: () => sinceMs,
-    history: () => recorder.entries(),
-  };
 }
 
 function joined(rest: Uint8Array, octets: Uint8Array): Uint8Array {

@@ -9,23 +9,25 @@ import type { Update } from "../domain/codec/update.ts";
 import type { Plan } from "../domain/config/plan.ts";
 import type { PeerPlan } from "../domain/config/topology.ts";
 import { deepEqual } from "../domain/deep-equal.ts";
-import type { PeerConfig, Session } from "../domain/fsm/state.ts";
+import type { Session } from "../domain/fsm/state.ts";
 import { desireOf } from "../domain/kernel/desire.ts";
 import { NO_REACHABILITY } from "../domain/kernel/next-hop.ts";
 import type { Reachability } from "../domain/kernel/next-hop.ts";
 import type { Entry } from "../domain/recorder.ts";
 import { makeRestartTracker } from "../domain/restart.ts";
 import { makeExportFilter } from "../domain/rib/export.ts";
-import { makeRouting } from "../domain/rib/routing.ts";
-import type { PeerRoutingConfig, StaleTimer } from "../domain/rib/routing.ts";
+import { machineConfigOf, passesOn, routingConfigOf } from "../domain/rib/peer-config.ts";
+import { Routing } from "../domain/rib/routing.ts";
 import type { SpeakerView } from "../domain/status.ts";
 import type { Cancel, Clock, Conn, RouteKernel, Transport } from "../ports.ts";
-import { makeKernelLoop } from "./kernel-loop.ts";
+import { KernelLoop } from "./kernel-loop.ts";
 import { makeListening } from "./listening.ts";
-import { makePeerRunner } from "./peer-runner.ts";
-import type { PeerRunner } from "./peer-runner.ts";
+import type { Listening } from "./listening.ts";
+import { PeerRunner } from "./peer-runner.ts";
+import type { PeerHooks } from "./peer-runner.ts";
 import { makeRouteTable } from "./route-table.ts";
-import type { ApplyReport } from "./route-table.ts";
+import type { ApplyReport, RouteTable } from "./route-table.ts";
+import { StaleTimers } from "./stale-timers.ts";
 
 export type SpeakerOptions = {
   readonly transport: Transport;
@@ -38,257 +40,222 @@ export type SpeakerOptions = {
   readonly counted: (what: "messagesIn" | "messagesOut" | "faults" | "sessionUp" | "sessionDown", peer: string) => void;
 };
 
-export interface Speaker {
-  /** First read of the kernel. Nothing is written before the first plan. */
-  start(signal: AbortSignal): Promise<void>;
-  /** The whole of what is wanted now. */
-  setPlan(plan: Plan): void;
-  view(): SpeakerView;
-  history(address: string): readonly Entry[] | undefined;
-  /** End as a restart begins: no farewell, no route touched, so that peers and kernel go on until we are back. */
-  close(): Promise<void>;
-}
-
 /** Changes that come together are told together. */
 const FLUSH_MS = 5;
 
-export function makeSpeaker(options: SpeakerOptions): Speaker {
-  const { clock, log, transport } = options;
-  const routing = makeRouting({ holdEndOfRib: true });
-  const table = makeRouteTable(options.kernel, log);
-  const tracker = makeRestartTracker();
-  const peers = new Map<string, PeerRunner>();
-  const staleTimers = new Map<string, Cancel>();
-  const listening = makeListening({ transport, clock, log, accepted: acceptConn });
-  const loop = makeKernelLoop({ kernel: options.kernel, table, clock, log, onReach: setReach, onApplied: options.onApplied });
-  let plan: Plan | undefined;
-  let reach: Reachability = NO_REACHABILITY;
-  let flushing: Cancel | undefined;
-  let deferral: Cancel | undefined;
-  let restartOver = false;
+export class Speaker {
+  readonly #options: SpeakerOptions;
+  readonly #routing = new Routing({ holdEndOfRib: true });
+  readonly #table: RouteTable;
+  readonly #loop: KernelLoop;
+  readonly #listening: Listening;
+  readonly #tracker = makeRestartTracker();
+  readonly #peers = new Map<string, PeerRunner>();
+  readonly #stale: StaleTimers;
+  #plan: Plan | undefined;
+  #reach: Reachability = NO_REACHABILITY;
+  #flushing: Cancel | undefined;
+  #deferral: Cancel | undefined;
+  #restartOver = false;
 
-  function setPlan(next: Plan): void {
-    const before = plan;
-    plan = next;
-    if (next.disabled !== undefined && before?.disabled !== next.disabled) log.warn("bgp is not spoken", { cause: next.disabled });
-    syncPeers(next, before);
-    if (before === undefined)
-      deferral = clock.after(1000 * Math.max(0, ...next.peers.map((p) => p.restartTimeSec)), () => endRestart("time"));
-    if (next.disabled === undefined) {
-      listening.want(next.listen);
-      tracker.expect(next.peers.filter((peer) => peer.blocked === undefined).map((peer) => peer.id));
-    }
-    routing.setOriginated(next.originated);
-    routing.setExportFilter(makeExportFilter(next));
-    if (!passesOn(next)) routing.releaseEndOfRib();
-    checkRestart();
-    wantAll();
-    flushSoon();
+  constructor(options: SpeakerOptions) {
+    const { kernel, clock, log, transport, onApplied } = options;
+    this.#options = options;
+    this.#table = makeRouteTable(kernel, log);
+    this.#listening = makeListening({ transport, clock, log, accepted: (conn) => this.#accept(conn) });
+    this.#loop = new KernelLoop({ kernel, table: this.#table, clock, log, onReach: (reach) => this.#setReach(reach), onApplied });
+    this.#stale = new StaleTimers(clock, (peer) => this.#staleExpired(peer));
   }
 
-  function syncPeers(next: Plan, before: Plan | undefined): void {
-    const wanted = new Map(next.peers.map((peer) => [peer.id, peer]));
-    const sameSelf = before?.routerId === next.routerId && before.address === next.address && before.clusterId === next.clusterId;
-    for (const [id, runner] of peers) {
+  /** First read of the kernel. Nothing is written before the first plan. */
+  start(signal: AbortSignal): Promise<void> {
+    return this.#loop.start(signal);
+  }
+
+  /** The whole of what is wanted now. */
+  setPlan(plan: Plan): void {
+    const before = this.#plan;
+    this.#plan = plan;
+    if (plan.disabled !== undefined && before?.disabled !== plan.disabled)
+      this.#options.log.warn("bgp is not spoken", { cause: plan.disabled });
+    this.#syncPeers(plan, before);
+    if (before === undefined) this.#beginRecovery(plan);
+    if (plan.disabled === undefined) {
+      this.#listening.want(plan.listen);
+      this.#tracker.expect(plan.peers.filter((peer) => peer.blocked === undefined).map((peer) => peer.id));
+    }
+    this.#routing.setOriginated(plan.originated);
+    this.#routing.setExportFilter(makeExportFilter(plan));
+    if (!passesOn(plan)) this.#routing.releaseEndOfRib();
+    this.#checkRestart();
+    this.#wantAll();
+    this.#flushSoon();
+  }
+
+  view(): SpeakerView {
+    const peers = [...this.#peers.values()].map(({ plan, state, sinceMs }) => ({ plan, state, sinceMs, stale: this.#stale.runs(plan.id) }));
+    return {
+      plan: this.#plan,
+      restarting: this.#tracker.restarting,
+      waitingFor: this.#tracker.waitingFor(),
+      listening: this.#listening.state(),
+      peers,
+      routing: this.#routing,
+      kernel: { ...this.#table.counts(), failures: this.#table.failures() },
+      wanted: (prefix) => this.#table.wanted(prefix),
+      nowMs: this.#options.clock.now(),
+    };
+  }
+
+  /** The last events of a peer, by id or address; undefined if there is no such peer. */
+  history(address: string): readonly Entry[] | undefined {
+    return (this.#peers.get(address) ?? this.#peerAt(address))?.history;
+  }
+
+  /** End as a restart begins: no farewell, no route touched, so that peers and kernel go on until we are back. */
+  async close(): Promise<void> {
+    this.#flushing?.();
+    this.#deferral?.();
+    this.#stale.stopAll();
+    for (const runner of this.#peers.values()) runner.abandon();
+    await this.#listening.close();
+  }
+
+  #syncPeers(plan: Plan, before: Plan | undefined): void {
+    const wanted = new Map(plan.peers.map((peer) => [peer.id, peer]));
+    const sameSelf = before?.routerId === plan.routerId && before.address === plan.address && before.clusterId === plan.clusterId;
+    for (const [id, runner] of this.#peers) {
       if (sameSelf && deepEqual(wanted.get(id), runner.plan)) continue;
-      peers.delete(id);
+      this.#peers.delete(id);
       runner.stop(wanted.has(id) ? CEASE_ADMINISTRATIVE_SHUTDOWN : CEASE_PEER_DECONFIGURED);
-      stopStaleTimer(id);
-      routing.forget(id);
-      log.info("peer removed", { peer: id });
+      this.#stale.stop(id);
+      this.#routing.forget(id);
+      this.#options.log.info("peer removed", { peer: id });
     }
-    for (const [id, peer] of wanted) if (!peers.has(id)) addPeer(peer);
+    for (const [id, peer] of wanted) if (!this.#peers.has(id)) this.#addPeer(peer, plan);
   }
 
-  function addPeer(peer: PeerPlan): void {
-    const { id } = peer;
-    const runner = makePeerRunner({
-      plan: peer,
-      source: plan?.address ?? "",
-      config: () => machineConfig(peer),
-      transport,
-      clock,
-      log,
-      hooks: {
-        sessionUp: (session) => sessionUp(peer, session),
-        sessionDown: (graceful, cause) => sessionDown(id, graceful, cause),
-        update: (update) => takeUpdate(id, update),
-        refresh: (family) => {
-          routing.resend(id, family);
-          flushSoon();
-        },
-        counted: (what) => options.counted(what, id),
-      },
-    });
-    peers.set(id, runner);
-    log.info("peer added", { peer: id, type: peer.type, as: peer.peerAs, passive: peer.passive, blocked: peer.blocked });
+  #addPeer(peer: PeerPlan, plan: Plan): void {
+    const { transport, clock, log } = this.#options;
+    const config = () => machineConfigOf(peer, this.#plan ?? plan, this.#tracker.restarting);
+    const runner = new PeerRunner({ plan: peer, source: plan.address, config, transport, clock, log, hooks: this.#hooksOf(peer) });
+    this.#peers.set(peer.id, runner);
+    log.info("peer added", { peer: peer.id, type: peer.type, as: peer.peerAs, passive: peer.passive, blocked: peer.blocked });
     if (peer.blocked === undefined) runner.start();
   }
 
-  function machineConfig(peer: PeerPlan): PeerConfig {
-    const { localAs, peerAs, passive, holdTimeSec, keepaliveTimeSec, restartTimeSec } = peer;
+  #hooksOf(peer: PeerPlan): PeerHooks {
+    const { id } = peer;
     return {
-      localAs,
-      peerAs,
-      routerId: plan?.routerId ?? "",
-      passive,
-      families: [4],
-      holdTimeSec,
-      restartTimeSec,
-      restarting: tracker.restarting,
-      ...(keepaliveTimeSec === undefined ? {} : { keepaliveTimeSec }),
-    };
-  }
-
-  function routingConfig(peer: PeerPlan): PeerRoutingConfig {
-    const clusterId = plan?.clusterId === undefined ? {} : { clusterId: plan.clusterId };
-    const localAddress = plan?.address ?? "";
-    const { id, localAs, nextHopMode, rrClient, address, allowLocalAs } = peer;
-    return {
-      address,
-      client: rrClient,
-      export: { id, localAs, ibgp: localAs === peer.peerAs, localAddress, nextHopMode, rrClient, ...clusterId },
-      imports: {
-        localAs,
-        routerId: plan?.routerId ?? "",
-        localAddresses: [localAddress, ...reach.ownAddresses],
-        allowLocalAs,
-        ...clusterId,
+      sessionUp: (session) => this.#sessionUp(peer, session),
+      sessionDown: (graceful, cause) => this.#sessionDown(id, graceful, cause),
+      update: (update) => this.#takeUpdate(id, update),
+      refresh: (family) => {
+        this.#routing.resend(id, family);
+        this.#flushSoon();
       },
+      counted: (what) => this.#options.counted(what, id),
     };
   }
 
-  function sessionUp(peer: PeerPlan, session: Session): void {
+  #sessionUp(peer: PeerPlan, session: Session): void {
+    const { log, clock, counted } = this.#options;
+    if (this.#plan === undefined) return;
     log.info("session up", { peer: peer.id, routerId: session.peerRouterId, gracefulRestart: session.gracefulRestart !== undefined });
-    options.counted("sessionUp", peer.id);
-    setStaleTimer(peer.id, routing.sessionUp(peer.id, session, routingConfig(peer), clock.now()));
-    if (!tracker.up(peer.id, session).tellsEnd) tracker.settled(peer.id);
-    checkRestart();
-    flushSoon();
+    counted("sessionUp", peer.id);
+    const config = routingConfigOf(peer, this.#plan, this.#reach.ownAddresses);
+    this.#stale.apply(peer.id, this.#routing.sessionUp(peer.id, session, config, clock.now()));
+    if (session.gracefulRestart === undefined) this.#tracker.settled(peer.id);
+    this.#checkRestart();
+    this.#flushSoon();
   }
 
-  function sessionDown(id: string, graceful: boolean, cause: string): void {
-    log.warn("session down", { peer: id, cause, routesKept: graceful });
-    options.counted("sessionDown", id);
-    setStaleTimer(id, routing.sessionDown(id, graceful, clock.now()));
-    flushSoon();
+  #sessionDown(id: string, graceful: boolean, cause: string): void {
+    this.#options.log.warn("session down", { peer: id, cause, routesKept: graceful });
+    this.#options.counted("sessionDown", id);
+    this.#stale.apply(id, this.#routing.sessionDown(id, graceful, this.#options.clock.now()));
+    this.#flushSoon();
   }
 
-  function takeUpdate(id: string, update: Update): void {
-    const { refused, endOfRib, timer } = routing.take(id, update);
-    setStaleTimer(id, timer);
-    if (refused !== undefined) log.debug("routes refused", { peer: id, why: refused });
-    if (endOfRib === 4) tracker.settled(id);
-    checkRestart();
-    flushSoon();
+  #takeUpdate(id: string, update: Update): void {
+    const { refused, endOfRib, timer } = this.#routing.take(id, update);
+    this.#stale.apply(id, timer);
+    if (refused !== undefined) this.#options.log.debug("routes refused", { peer: id, why: refused });
+    if (endOfRib === 4) this.#tracker.settled(id);
+    this.#checkRestart();
+    this.#flushSoon();
   }
 
-  function setStaleTimer(id: string, timer: StaleTimer): void {
-    if (timer.do === "keep") return;
-    stopStaleTimer(id);
-    if (timer.do === "clear") return;
-    const expire = () => {
-      staleTimers.delete(id);
-      log.warn("stale routes removed", { peer: id, count: routing.staleExpired(id) });
-      flushSoon();
-    };
-    staleTimers.set(id, clock.after(timer.sec * 1000, expire));
+  #staleExpired(id: string): void {
+    this.#options.log.warn("stale routes removed", { peer: id, count: this.#routing.staleExpired(id) });
+    this.#flushSoon();
   }
 
-  function stopStaleTimer(id: string): void {
-    staleTimers.get(id)?.();
-    staleTimers.delete(id);
+  /** No longer than peers keep our routes for. Source: RFC 4724 §4.1 (Selection_Deferral_Timer). */
+  #beginRecovery(plan: Plan): void {
+    const sec = Math.max(0, ...plan.peers.map((peer) => peer.restartTimeSec));
+    this.#deferral = this.#options.clock.after(sec * 1000, () => this.#endRestart("time"));
   }
 
-  function checkRestart(): void {
-    if (!tracker.restarting) endRestart("complete");
+  #checkRestart(): void {
+    if (!this.#tracker.restarting) this.#endRestart("complete");
   }
 
   /** Every peer has told its table, or the time for it is over: what nobody told of goes. */
-  function endRestart(reason: "complete" | "time"): void {
-    if (restartOver) return;
-    restartOver = true;
-    log.info("routes recovered", { reason, waitingFor: tracker.waitingFor() });
-    tracker.expire();
-    deferral?.();
-    flush();
-    table.releaseInherited();
-    routing.releaseEndOfRib();
-    flushSoon();
+  #endRestart(reason: "complete" | "time"): void {
+    if (this.#restartOver || this.#plan?.disabled !== undefined) return;
+    this.#restartOver = true;
+    this.#options.log.info("routes recovered", { reason, waitingFor: this.#tracker.waitingFor() });
+    this.#tracker.expire();
+    this.#deferral?.();
+    this.#flush();
+    this.#table.releaseInherited();
+    this.#routing.releaseEndOfRib();
+    this.#flushSoon();
   }
 
-  function setReach(next: Reachability): void {
-    if (deepEqual(next, reach)) return;
-    reach = next;
-    wantAll();
+  #setReach(reach: Reachability): void {
+    if (deepEqual(reach, this.#reach)) return;
+    this.#reach = reach;
+    this.#wantAll();
   }
 
-  function want(prefix: string): void {
-    if (plan === undefined) return;
-    const desire = desireOf(prefix, routing.rib.best(prefix), { plan, reach });
+  #want(prefix: string): void {
+    if (this.#plan === undefined) return;
+    const desire = desireOf(prefix, this.#routing.rib.best(prefix), { plan: this.#plan, reach: this.#reach });
     const route = desire.kind === "route" ? desire.route : undefined;
-    if (!deepEqual(route, table.wanted(prefix))) table.want(prefix, route);
+    if (!deepEqual(route, this.#table.wanted(prefix))) this.#table.want(prefix, route);
   }
 
-  function wantAll(): void {
-    for (const prefix of routing.rib.prefixes()) want(prefix);
-    loop.poke();
+  #wantAll(): void {
+    for (const prefix of this.#routing.rib.prefixes()) this.#want(prefix);
+    if (this.#plan !== undefined) this.#loop.poke();
   }
 
-  function flushSoon(): void {
-    flushing ??= clock.after(FLUSH_MS, flush);
+  #flushSoon(): void {
+    this.#flushing ??= this.#options.clock.after(FLUSH_MS, () => this.#flush());
   }
 
-  function flush(): void {
-    flushing?.();
-    flushing = undefined;
-    const { outgoing, changed } = routing.flush();
-    for (const prefix of changed) want(prefix);
-    for (const { peer, updates } of outgoing) peers.get(peer)?.send(updates);
-    if (plan !== undefined) loop.poke();
-    options.onChange();
+  #flush(): void {
+    this.#flushing?.();
+    this.#flushing = undefined;
+    const { outgoing, changed } = this.#routing.flush();
+    for (const prefix of changed) this.#want(prefix);
+    for (const { peer, updates } of outgoing) this.#peers.get(peer)?.send(updates);
+    if (this.#plan !== undefined) this.#loop.poke();
+    this.#options.onChange();
   }
 
-  function acceptConn(conn: Conn): void {
-    const runner = [...peers.values()].find((peer) => peer.plan.address === conn.remoteAddress && peer.plan.blocked === undefined);
-    if (runner !== undefined) return runner.accept(conn);
-    log.warn("connection refused", { from: conn.remoteAddress, cause: "it is no peer of this node" });
+  #peerAt(address: string): PeerRunner | undefined {
+    return [...this.#peers.values()].find(({ plan }) => plan.address === address);
+  }
+
+  #accept(conn: Conn): void {
+    const runner = this.#peerAt(conn.remoteAddress);
+    if (runner !== undefined && runner.plan.blocked === undefined) return runner.accept(conn);
+    this.#options.log.warn("connection refused", { from: conn.remoteAddress, cause: "it is no peer of this node" });
     const bye = { type: "notification", code: CEASE_CONNECTION_REJECTED, data: new Uint8Array(0) } as const;
     for (const frame of encodeMessage(bye, { as4: true, ibgp: false })) conn.write(frame);
     conn.close();
   }
-
-  return {
-    start: (signal) => loop.start(signal),
-    setPlan,
-    view: () => ({
-      plan,
-      restarting: tracker.restarting,
-      waitingFor: tracker.waitingFor(),
-      listening: listening.state(),
-      peers: [...peers.values()].map((runner) => ({
-        plan: runner.plan,
-        state: runner.state(),
-        sinceMs: runner.sinceMs(),
-        stale: staleTimers.has(runner.plan.id),
-      })),
-      routing,
-      kernel: { ...table.counts(), failures: table.failures() },
-      wanted: (prefix) => table.wanted(prefix),
-      nowMs: clock.now(),
-    }),
-    history: (address) => (peers.get(address) ?? [...peers.values()].find((p) => p.plan.address === address))?.history(),
-    async close() {
-      flushing?.();
-      deferral?.();
-      for (const cancel of staleTimers.values()) cancel();
-      for (const runner of peers.values()) runner.abandon();
-      await listening.close();
-    },
-  };
-}
-
-/** Whether peers are told of other peers' routes: then our End-of-RIB has to wait for theirs. */
-function passesOn(plan: Plan): boolean {
-  return plan.clusterId !== undefined || plan.peers.some((peer) => peer.peerAs !== peer.localAs);
 }

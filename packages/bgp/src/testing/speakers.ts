@@ -5,8 +5,7 @@ import type { ObjectKind } from "@calico/model";
 import { derivePlan } from "../domain/config/plan.ts";
 import { makeWorld } from "../domain/config/world.ts";
 import { deriveStatus } from "../domain/status.ts";
-import { makeSpeaker } from "../service/speaker.ts";
-import type { Speaker } from "../service/speaker.ts";
+import { Speaker } from "../service/speaker.ts";
 import { makeFakeClock } from "./fake-clock.ts";
 import type { FakeClock } from "./fake-clock.ts";
 import { makeFakeRouteKernel } from "./fake-kernel.ts";
@@ -96,7 +95,7 @@ function makeTestNode({ name, address, clock, network, store, replan }: NodePart
     async boot() {
       life = new AbortController();
       const nothing = () => {};
-      const booted = makeSpeaker({
+      const booted = new Speaker({
         transport: network.host(address),
         kernel,
         clock: mortal(clock, life.signal),

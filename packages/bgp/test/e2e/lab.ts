@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import type { BgpStatus } from "@calico/bgp";
+import type { BgpStatus } from "../../src/mod.ts";
 
 const ROOT = resolve(import.meta.dirname, "../../../..");
 const SWITCH_IP = "192.168.81.1";

@@ -37,24 +37,6 @@ export type Flush = { readonly outgoing: readonly Outgoing[]; readonly changed: 
 /** When a peer's stale routes go: never, or after so many seconds from now. */
 export type StaleTimer = { readonly do: "keep" } | { readonly do: "clear" } | { readonly do: "start"; readonly sec: number };
 
-export interface Routing {
-  setOriginated(prefixes: ReadonlySet<Prefix>): void;
-  setExportFilter(filter: ExportFilter): void;
-  sessionUp(peer: PeerId, session: Session, config: PeerRoutingConfig, nowMs: number): StaleTimer;
-  sessionDown(peer: PeerId, graceful: boolean, nowMs: number): StaleTimer;
-  /** `deconfigured`: the peer is no more. */
-  forget(peer: PeerId): void;
-  take(peer: PeerId, update: Update): { readonly refused?: string; readonly endOfRib?: Family; readonly timer: StaleTimer };
-  staleExpired(peer: PeerId): number;
-  resend(peer: PeerId, family: Family): void;
-  /** End-of-RIB to peers was held back until now. */
-  releaseEndOfRib(): void;
-  flush(): Flush;
-  readonly rib: Rib;
-  /** How many prefixes each peer has been told. */
-  told(): ReadonlyMap<PeerId, number>;
-}
-
 /** After a peer is back, how long its stale routes may wait for End-of-RIB. */
 export const STALE_SEC = 360;
 
@@ -70,108 +52,125 @@ type Live = {
 /** Families that have stale routes, and when they go at the latest. */
 type Stale = { readonly families: readonly Family[]; readonly untilMs: number };
 
-/** `holdEndOfRib`: we restart and pass routes of others on, so End-of-RIB waits for releaseEndOfRib. */
-export function makeRouting(options: { readonly holdEndOfRib: boolean }): Routing {
-  const rib = makeRib();
-  const live = new Map<PeerId, Live>();
-  const staleFamilies = new Map<PeerId, Stale>();
-  let filter: ExportFilter = () => false;
-  let filterChanged = false;
-  let holdEndOfRib = options.holdEndOfRib;
+export class Routing {
+  readonly rib: Rib = makeRib();
+  readonly #live = new Map<PeerId, Live>();
+  readonly #stale = new Map<PeerId, Stale>();
+  #filter: ExportFilter = () => false;
+  #filterChanged = false;
+  #holdEndOfRib: boolean;
 
-  function endStale(peer: PeerId, families: readonly Family[]): StaleTimer {
-    const waiting = staleFamilies.get(peer);
-    if (waiting === undefined) return { do: "keep" };
-    rib.sweepStale(peer, families);
-    const left = waiting.families.filter((family) => !families.includes(family));
-    if (left.length > 0) staleFamilies.set(peer, { ...waiting, families: left });
-    else staleFamilies.delete(peer);
-    return { do: left.length > 0 ? "keep" : "clear" };
+  /** `holdEndOfRib`: we restart and may pass routes of others on, so End-of-RIB waits for releaseEndOfRib. */
+  constructor(options: { readonly holdEndOfRib: boolean }) {
+    this.#holdEndOfRib = options.holdEndOfRib;
   }
 
-  /** Wait so long, but no longer than the deadline counted from the first loss. */
-  function startStale(stale: Stale, sec: number, nowMs: number): StaleTimer {
-    return { do: "start", sec: Math.max(0, Math.min(sec, (stale.untilMs - nowMs) / 1000)) };
+  setOriginated(prefixes: ReadonlySet<Prefix>): void {
+    this.rib.setLocal(prefixes);
   }
 
-  function flushPeer(peer: PeerId, to: Live, changed: ReadonlySet<Prefix>): Outgoing | undefined {
+  setExportFilter(filter: ExportFilter): void {
+    this.#filter = filter;
+    this.#filterChanged = true;
+  }
+
+  sessionUp(peer: PeerId, session: Session, config: PeerRoutingConfig, nowMs: number): StaleTimer {
+    const out = makeAdjRibOut(config.export, session.families);
+    this.#live.set(peer, { session, config, out, fresh: new Set(session.families), owedEndOfRib: new Set(session.families) });
+    const stale = this.#stale.get(peer);
+    if (stale === undefined) return { do: "keep" };
+    const kept = (session.gracefulRestart?.families ?? []).filter((f) => f.forwarding).map((f) => f.family);
+    const lost = stale.families.filter((family) => !kept.includes(family));
+    const ended = this.#endStale(peer, lost);
+    return ended.do === "clear" ? ended : startStale(stale, STALE_SEC, nowMs);
+  }
+
+  sessionDown(peer: PeerId, graceful: boolean, nowMs: number): StaleTimer {
+    const restart = this.#live.get(peer)?.session.gracefulRestart;
+    this.#live.delete(peer);
+    const kept = graceful && restart !== undefined ? restart.families.map((f) => f.family) : [];
+    this.rib.drop(peer, kept);
+    if (kept.length === 0 || restart === undefined) {
+      this.#stale.delete(peer);
+      return { do: "clear" };
+    }
+    this.rib.markStale(peer, kept);
+    const untilMs = this.#stale.get(peer)?.untilMs ?? nowMs + 1000 * (restart.timeSec + STALE_SEC);
+    const stale = { families: kept, untilMs };
+    this.#stale.set(peer, stale);
+    return startStale(stale, restart.timeSec, nowMs);
+  }
+
+  /** The peer is configured no more. */
+  forget(peer: PeerId): void {
+    this.#live.delete(peer);
+    this.#stale.delete(peer);
+    this.rib.drop(peer);
+  }
+
+  take(peer: PeerId, update: Update): { readonly refused?: string; readonly endOfRib?: Family; readonly timer: StaleTimer } {
+    const from = this.#live.get(peer);
+    if (from === undefined) return { timer: { do: "keep" } };
+    const refused = takeRoutes(this.rib, from, update);
+    const { endOfRib } = update;
+    const timer: StaleTimer = endOfRib === undefined ? { do: "keep" } : this.#endStale(peer, [endOfRib]);
+    return { timer, ...(refused === undefined ? {} : { refused }), ...(endOfRib === undefined ? {} : { endOfRib }) };
+  }
+
+  /** How many routes went. */
+  staleExpired(peer: PeerId): number {
+    const swept = this.rib.sweepStale(peer, this.#stale.get(peer)?.families ?? []);
+    this.#stale.delete(peer);
+    return swept;
+  }
+
+  /** Tell the peer the whole table of a family again. */
+  resend(peer: PeerId, family: Family): void {
+    this.#live.get(peer)?.fresh.add(family);
+  }
+
+  releaseEndOfRib(): void {
+    this.#holdEndOfRib = false;
+  }
+
+  flush(): Flush {
+    const changed = this.rib.takeChanged();
+    const outgoing = [...this.#live].flatMap(([peer, to]) => this.#flushPeer(peer, to, changed) ?? []);
+    this.#filterChanged = false;
+    return { outgoing, changed };
+  }
+
+  /** How many prefixes each peer has been told. */
+  told(): ReadonlyMap<PeerId, number> {
+    return new Map([...this.#live].map(([peer, to]) => [peer, to.out.size()]));
+  }
+
+  #flushPeer(peer: PeerId, to: Live, changed: ReadonlySet<Prefix>): Outgoing | undefined {
     for (const family of to.fresh) to.out.reset(family);
-    const whole = to.fresh.size > 0 || filterChanged;
-    const updates = [...to.out.update(whole ? allOf(rib, changed) : changed, (prefix) => rib.best(prefix)[0], filter)];
+    const whole = to.fresh.size > 0 || this.#filterChanged;
+    const updates = [...to.out.update(whole ? allOf(this.rib, changed) : changed, (prefix) => this.rib.best(prefix)[0], this.#filter)];
     to.fresh.clear();
-    if (!holdEndOfRib) {
+    if (!this.#holdEndOfRib) {
       for (const family of to.owedEndOfRib) updates.push({ unreach: [], reach: [], attributes: {}, endOfRib: family });
       to.owedEndOfRib.clear();
     }
     return updates.length === 0 ? undefined : { peer, updates };
   }
 
-  return {
-    rib,
-    setOriginated: (prefixes) => rib.setLocal(prefixes),
-    setExportFilter(next) {
-      filter = next;
-      filterChanged = true;
-    },
-    sessionUp(peer, session, config, nowMs) {
-      const out = makeAdjRibOut(config.export, session.families);
-      live.set(peer, { session, config, out, fresh: new Set(session.families), owedEndOfRib: new Set(session.families) });
-      const stale = staleFamilies.get(peer);
-      if (stale === undefined) return { do: "keep" };
-      const kept = (session.gracefulRestart?.families ?? []).filter((f) => f.forwarding).map((f) => f.family);
-      const ended = endStale(
-        peer,
-        stale.families.filter((family) => !kept.includes(family)),
-      );
-      return ended.do === "clear" ? ended : startStale(stale, STALE_SEC, nowMs);
-    },
-    sessionDown(peer, graceful, nowMs) {
-      const restart = live.get(peer)?.session.gracefulRestart;
-      live.delete(peer);
-      const kept = graceful && restart !== undefined ? restart.families.map((f) => f.family) : [];
-      rib.drop(peer, kept);
-      if (kept.length === 0 || restart === undefined) {
-        staleFamilies.delete(peer);
-        return { do: "clear" };
-      }
-      rib.markStale(peer, kept);
-      const stale = { families: kept, untilMs: staleFamilies.get(peer)?.untilMs ?? nowMs + 1000 * (restart.timeSec + STALE_SEC) };
-      staleFamilies.set(peer, stale);
-      return startStale(stale, restart.timeSec, nowMs);
-    },
-    forget(peer) {
-      live.delete(peer);
-      staleFamilies.delete(peer);
-      rib.drop(peer);
-    },
-    take(peer, update) {
-      const from = live.get(peer);
-      if (from === undefined) return { timer: { do: "keep" } };
-      const refused = takeRoutes(rib, from, update);
-      const timer = update.endOfRib === undefined ? ({ do: "keep" } as const) : endStale(peer, [update.endOfRib]);
-      return {
-        timer,
-        ...(refused === undefined ? {} : { refused }),
-        ...(update.endOfRib === undefined ? {} : { endOfRib: update.endOfRib }),
-      };
-    },
-    staleExpired(peer) {
-      const swept = rib.sweepStale(peer, staleFamilies.get(peer)?.families ?? []);
-      staleFamilies.delete(peer);
-      return swept;
-    },
-    resend: (peer, family) => void live.get(peer)?.fresh.add(family),
-    releaseEndOfRib() {
-      holdEndOfRib = false;
-    },
-    flush() {
-      const changed = rib.takeChanged();
-      const outgoing = [...live].flatMap(([peer, to]) => flushPeer(peer, to, changed) ?? []);
-      filterChanged = false;
-      return { outgoing, changed };
-    },
-    told: () => new Map([...live].map(([peer, to]) => [peer, to.out.size()])),
-  };
+  #endStale(peer: PeerId, families: readonly Family[]): StaleTimer {
+    const waiting = this.#stale.get(peer);
+    if (waiting === undefined) return { do: "keep" };
+    this.rib.sweepStale(peer, families);
+    const left = waiting.families.filter((family) => !families.includes(family));
+    if (left.length > 0) this.#stale.set(peer, { ...waiting, families: left });
+    else this.#stale.delete(peer);
+    return { do: left.length > 0 ? "keep" : "clear" };
+  }
+}
+
+/** Wait so long, but no longer than the deadline counted from the first loss. */
+function startStale(stale: Stale, sec: number, nowMs: number): StaleTimer {
+  return { do: "start", sec: Math.max(0, Math.min(sec, (stale.untilMs - nowMs) / 1000)) };
 }
 
 function* allOf(rib: Rib, changed: ReadonlySet<Prefix>): Iterable<Prefix> {
