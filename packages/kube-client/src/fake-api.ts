@@ -121,12 +121,12 @@ export function fakeApi(): FakeApi {
       const woken = () => new Promise<void>((resolve) => waiters.push(resolve));
       options.signal.addEventListener("abort", wake, { once: true });
       for (;;) {
+        if (mine !== era) throw new KubeConnectionError("watch", new Error("connection aborted"));
         for (const change of history.filter((c) => c.revision > at && c.plural === type.plural)) {
           at = change.revision;
           yield change.event;
         }
         if (options.signal.aborted) throw new KubeConnectionError("watch", options.signal.reason);
-        if (mine !== era) throw new KubeConnectionError("watch", new Error("connection aborted"));
         if (!history.some((c) => c.revision > at && c.plural === type.plural)) await woken();
       }
     },

@@ -29,5 +29,6 @@ export {
   type WatchEvent,
   type WatchOptions,
 } from "./service/client.ts";
+export { isWorthSaying } from "./domain/worth-saying.ts";
 export { keyOfObject, reflect, type ReflectorEvent, type ReflectorOptions } from "./service/reflector.ts";
 export { type KeyQueue, type KeyQueueOptions, makeKeyQueue } from "./service/key-queue.ts";

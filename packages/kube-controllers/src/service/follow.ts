@@ -1,4 +1,4 @@
-import { type KubeObject, reflect, type ReflectorEvent, type ResourceType } from "@calico/kube-client";
+import { isWorthSaying, type KubeObject, reflect, type ReflectorEvent, type ResourceType } from "@calico/kube-client";
 import type { ControllerPorts } from "../ports.ts";
 
 /** The reflector of one controller; what breaks is logged and counted, and goes on by itself. */
@@ -12,7 +12,9 @@ export function follow<F>(
     project: o.project,
     onError: (error, failures, delayMs) => {
       ports.metrics.inc("kube_controllers_reflector_errors_total", { controller: name });
-      ports.log.warn("kubernetes api not followed, retrying", { controller: name, failures, delayMs: Math.round(delayMs), error });
+      if (!isWorthSaying(failures)) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      ports.log.warn("kubernetes api not followed, retrying", { controller: name, failures, delayMs: Math.round(delayMs), reason });
     },
   });
 }

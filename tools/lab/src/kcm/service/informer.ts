@@ -1,4 +1,4 @@
-import { type KubeClient, type KubeObject, reflect, type ResourceType } from "@calico/kube-client";
+import { isWorthSaying, type KubeClient, type KubeObject, reflect, type ResourceType } from "@calico/kube-client";
 import type { Logger } from "@calico/daemon";
 
 export interface LoopPorts {
@@ -32,8 +32,11 @@ export function makeInformer(ports: LoopPorts, resource: ResourceType): Informer
     },
     listen: (listener) => void listeners.push(listener),
     async run() {
-      const onError = (error: unknown, failures: number) =>
-        ports.log.warn("kubernetes api not followed, retrying", { resource: resource.plural, failures, error });
+      const onError = (error: unknown, failures: number) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (isWorthSaying(failures))
+          ports.log.warn("kubernetes api not followed, retrying", { resource: resource.plural, failures, reason });
+      };
       for await (const event of reflect(ports.kube, resource, { signal: ports.signal, project: withoutManagedFields, onError })) {
         if (event.kind === "inSync") {
           inSync = true;
