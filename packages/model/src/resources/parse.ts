@@ -11,12 +11,21 @@ import type { Resource } from "./schemas.ts";
 /** An object of `kind`. A null field is an absent one, as in Go's JSON. */
 export function parseResource<K extends Kind>(kind: K, json: unknown): Result<Resource<K>, readonly FieldError[]> {
   const schema: z.ZodType = SCHEMAS[kind];
-  const input = kind === "IPAMBlock" ? json : withoutNulls(json === "" ? {} : json);
+  const input = kind === "IPAMBlock" ? json : json === "" ? {} : hasNull(json) ? withoutNulls(json) : json;
   const parsed = schema.safeParse(input, { reportInput: true });
   if (!parsed.success) return err(parsed.error.issues.flatMap((issue) => fieldErrors(issue, input)));
   const object = parsed.data as Resource<K>;
   const errors = checkSpec(kind, object);
   return errors.length > 0 ? err(errors) : ok(object);
+}
+
+/** Most objects have none; looking costs less than copying. */
+function hasNull(value: unknown): boolean {
+  if (typeof value !== "object") return false;
+  if (value === null) return true;
+  if (Array.isArray(value)) return value.some(hasNull);
+  for (const key in value) if (hasNull((value as Record<string, unknown>)[key])) return true;
+  return false;
 }
 
 function withoutNulls(value: unknown): unknown {
