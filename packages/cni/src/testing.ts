@@ -1,4 +1,14 @@
-/** For tests: the configuration of the demonstration, with addresses of one's own. */
+/** For tests: the demonstration's configuration, and a world of fakes to run the plugin in. */
+import { resourceClient } from "@calico/datastore";
+import { makeFakeStore } from "@calico/datastore/testing";
+import type { FakeStore } from "@calico/datastore/testing";
+import { makeIpam } from "@calico/ipam";
+import { putPool } from "@calico/ipam/testing";
+import { makeFakeKernel, makeFakeNetlink } from "@calico/linux/testing";
+import type { FakeKernel } from "@calico/linux/testing";
+import type { Environment } from "./domain/env.ts";
+import type { PodFacts } from "./domain/pod.ts";
+import type { Log, Ports, Settings } from "./ports.ts";
 
 /** The seed's network configuration as one plugin sees it. */
 export function aNetconf(o: Readonly<Record<string, unknown>> = {}): string {
@@ -10,6 +20,76 @@ export function aNetconf(o: Readonly<Record<string, unknown>> = {}): string {
     log_level: "info",
     mtu: 1500,
     ipam: { type: "calico-ipam" },
+    policy: { type: "k8s", k8s_api_root: "https://10.96.0.1:443", k8s_auth_token: "<auth token>" },
+    kubernetes: { kubeconfig: "/etc/cni/net.d/calico-kubeconfig" },
     ...o,
   });
+}
+
+export function anEnvironment(o: Environment = {}): Environment {
+  return {
+    CNI_COMMAND: "ADD",
+    CNI_CONTAINERID: "c1",
+    CNI_NETNS: "/run/netns/pod1",
+    CNI_IFNAME: "eth0",
+    CNI_ARGS: "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=nginx",
+    CNI_PATH: "/opt/cni/bin",
+    ...o,
+  };
+}
+
+export type FakeWorld = Ports & {
+  readonly store: FakeStore;
+  readonly fakeKernel: FakeKernel;
+  readonly sysctls: Map<string, string>;
+  /** Files that exist, by path. */
+  readonly present: Map<string, string>;
+  readonly waits: { path: string; timeoutMs: number }[];
+  readonly lines: { level: "info" | "warn"; message: string; fields: Readonly<Record<string, unknown>> }[];
+  readonly log: Log;
+  readonly settings: Settings;
+};
+
+/** A node with a pool, an empty pod namespace /run/netns/pod1, and a pod default/nginx that the API server knows. */
+export async function makeFakeWorld(o: { readonly pod?: Partial<PodFacts> } = {}): Promise<FakeWorld> {
+  const store = makeFakeStore();
+  const resources = resourceClient(store);
+  await resources.ensureInitialized();
+  await putPool(store, "p", { cidr: "192.200.0.0/16", blockSize: 26 });
+  const fakeKernel = makeFakeKernel({ netns: ["/run/netns/pod1"] });
+  const sysctls = new Map<string, string>();
+  const present = new Map([["/var/lib/calico/nodename", "node1"]]);
+  const lines: FakeWorld["lines"] = [];
+  const waits: FakeWorld["waits"] = [];
+  const datastore = { resources, ipam: makeIpam({ store }) };
+  return {
+    store,
+    fakeKernel,
+    sysctls,
+    present,
+    waits,
+    lines,
+    log: {
+      info: (message, fields = {}) => void lines.push({ level: "info", message, fields }),
+      warn: (message, fields = {}) => void lines.push({ level: "warn", message, fields }),
+    },
+    settings: { varDir: "/var/lib/calico", runDir: "/var/run/calico", node: undefined, policyWaitMs: 10_000, hostname: "host" },
+    kernel: {
+      host: () => makeFakeNetlink({ kernel: fakeKernel }),
+      pod: (netns) => (fakeKernel.namespaces.has(netns) ? makeFakeNetlink({ kernel: fakeKernel, netnsPath: netns }) : undefined),
+      writeSysctl: (name, value, where) => void sysctls.set(`${where?.netnsPath ?? ""}:${name}`, String(value)),
+    },
+    datastoreOf: () => datastore,
+    podOf: async () => ({ labels: { app: "web" }, generateName: "nginx-", serviceAccount: "default", ports: [], ...o.pod }),
+    namespaceLabelsOf: async () => ({}),
+    execPlugin: async ({ type }) => {
+      throw new Error(`no plugin ${type} in this test`);
+    },
+    files: { read: (path) => present.get(path), exists: (path) => present.has(path) },
+    async untilFile(path, timeoutMs) {
+      waits.push({ path, timeoutMs });
+      return present.has(path);
+    },
+    clock: { now: Date.now },
+  };
 }

@@ -4,6 +4,7 @@
  */
 import { StoreUnavailable } from "@calico/datastore";
 import { KubeConnectionError } from "@calico/kube-client";
+import { NetlinkError } from "@calico/linux";
 import type { Answer } from "../domain/frame.ts";
 import { CniFault, errorObject } from "../domain/fault.ts";
 import { parseCall } from "../domain/env.ts";
@@ -124,5 +125,6 @@ function faultOf(e: unknown): CniFault {
   const message = e instanceof Error ? e.message : String(e);
   if (e instanceof StoreUnavailable) return new CniFault("tryAgain", "the datastore cannot be reached", message);
   if (e instanceof KubeConnectionError) return new CniFault("tryAgain", "the Kubernetes API cannot be reached", message);
+  if (e instanceof NetlinkError) return new CniFault("kernel", message);
   return new CniFault("internal", message, e instanceof Error && e.cause instanceof Error ? e.cause.message : undefined);
 }

@@ -63,7 +63,14 @@ async function autoAssign(ports: AssignPorts, request: AutoAssignRequest): Promi
       return { requested: count, ips: room.held.map((address) => ({ address })), messages: [] };
     return await assignFamily(ports, { request, facts, family, count });
   };
-  return { v4: await assign(4, request.num4), v6: await assign(6, request.num6) };
+  const v4 = await assign(4, request.num4);
+  try {
+    return { v4, v6: await assign(6, request.num6) };
+  } catch (e) {
+    const requests = v4.ips.map(({ address }) => ({ ip: address.split("/")[0] ?? "", handle: request.handle }));
+    await releaseIps(ports, { requests, facts });
+    throw e;
+  }
 }
 
 /** What a limited handle holds already, and how many more it may. Source: calico libcalico-go/lib/ipam (ErrMaxAllocReached). */
