@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startNode } from "./node-kit.ts";
 import type { Outcome, TestNode } from "./node-kit.ts";
@@ -145,6 +146,24 @@ test("portmap chained after: takes our result and reaches the pod by the host's 
   await node.cni({ pod: "pm", command: "DEL" });
   expect(await traces()).toBe("");
 });
+
+test("ADD returns when felix's report is there, not when the time is over", async () => {
+  await node.podNetns("waits");
+  const dir = `${node.dir}/status`;
+  const added = node.cni({ pod: "waits", conf: { policy_setup_timeout_seconds: 20, endpoint_status_dir: dir } });
+  const isDone = await Promise.race([added.then(() => true), untilKey("node1-k8s-waits-eth0").then(() => false)]);
+  expect(isDone).toBe(false);
+  await writeFile(`${dir}/k8s default%2Fwaits eth0`, "{}");
+  const outcome = await added;
+  expect(addressOf(outcome)).toMatch(/^192\.200\./);
+  expect(outcome.ms).toBeLessThan(10_000);
+  expect(await node.cni({ pod: "waits", command: "DEL" })).toMatchObject({ exit: 0 });
+});
+
+/** Felix's part: it sees the endpoint in the datastore. */
+async function untilKey(name: string): Promise<void> {
+  while (!(await node.keys("/calico/resources/v3/projectcalico.org/workloadendpoints/")).some((k) => k.endsWith(name)));
+}
 
 test("twenty at once: twenty addresses; twenty DELs: nothing left", async () => {
   const pods = Array.from({ length: 20 }, (_, i) => `p${i}`);

@@ -1,0 +1,57 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { parseNetconf } from "../domain/netconf.ts";
+import { aNetconf } from "../testing.ts";
+import { openKubeClients } from "./kube.ts";
+
+const POD = {
+  kind: "Pod",
+  apiVersion: "v1",
+  metadata: { name: "nginx", namespace: "default", generateName: "nginx-", labels: { app: "web" }, resourceVersion: "1" },
+  spec: {
+    serviceAccountName: "web",
+    containers: [
+      { ports: [{ name: "http", containerPort: 80 }, { containerPort: 81 }, { containerPort: 82, hostPort: 8082, protocol: "UDP" }] },
+    ],
+  },
+};
+
+async function serveApi() {
+  const seen: string[] = [];
+  const server = createServer((request, response) => {
+    seen.push(`${request.method} ${request.url} ${request.headers.authorization ?? ""}`);
+    const found = request.url === "/api/v1/namespaces/default/pods/nginx";
+    response.writeHead(found ? 200 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(found ? POD : { kind: "Status", status: "Failure", reason: "NotFound", code: 404, message: "no" }));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { seen, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+test("podOf: labels, account and the ports that matter, with the configuration's token", async () => {
+  const { seen, server, url } = await serveApi();
+  using clients = openKubeClients({ defaultKubeconfig: undefined });
+  const policy = { type: "k8s", k8s_api_root: `${url}/api/v1`, k8s_auth_token: "secret" };
+  const conf = parseNetconf(aNetconf({ policy, kubernetes: {} }));
+  expect(await clients.podOf(conf, { namespace: "default", name: "nginx" })).toEqual({
+    labels: { app: "web" },
+    generateName: "nginx-",
+    serviceAccount: "web",
+    ports: [
+      { name: "http", protocol: "TCP", port: 80 },
+      { name: "", protocol: "UDP", port: 82, hostPort: 8082 },
+    ],
+  });
+  expect(seen).toEqual(["GET /api/v1/namespaces/default/pods/nginx Bearer secret"]);
+  await expect(clients.podOf(conf, { namespace: "default", name: "gone" })).rejects.toMatchObject({ code: 11 });
+  server.closeAllConnections();
+  server.close();
+});
+
+test("podOf: neither kubeconfig nor API root is a fault of the configuration", async () => {
+  using clients = openKubeClients({ defaultKubeconfig: undefined });
+  const conf = parseNetconf(aNetconf({ policy: { type: "k8s" }, kubernetes: { kubeconfig: "/none" } }));
+  await expect(clients.podOf(conf, { namespace: "default", name: "nginx" })).rejects.toMatchObject({ code: 7 });
+});
