@@ -4,7 +4,7 @@ import { openFeed, openReporter } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { parseFlags } from "./adapter/flags.ts";
 import { kernelFamilies, openKernel } from "./adapter/kernel.ts";
-import { openStatusFiles } from "./adapter/status-files.ts";
+import { openMtuFile, openStatusFiles } from "./adapter/status-files.ts";
 import { vxlanMac } from "./adapter/vxlan-mac.ts";
 import { FELIX_KINDS, Graph } from "./domain/graph.ts";
 import { METRICS } from "./metrics.ts";
@@ -30,7 +30,7 @@ const felix = new Felix(
     links: kernel.netlink.changes(signal, { of: ["links"] }),
     feed: openFeed({ servers, name: `felix/${node}`, kinds: FELIX_KINDS, signal, log }),
     graph: new Graph({ node, families, macOf: vxlanMac }),
-    dataplane: new Dataplane(kernel, openStatusFiles(flags.endpointStatusDir)),
+    dataplane: new Dataplane(kernel, openStatusFiles(flags.endpointStatusDir), openMtuFile(`${flags.varDir}/mtu`)),
     reports,
     metrics,
     log,

@@ -15,6 +15,11 @@ export interface StatusFiles {
   remove(file: string): Promise<void>;
 }
 
+/** Where CNI reads the MTU of new pods. */
+export interface MtuFile {
+  write(mtu: number): Promise<void>;
+}
+
 export interface Sysctls {
   write(name: string, value: string): void;
 }

@@ -112,7 +112,11 @@ const SCENARIOS: Readonly<Record<string, readonly Snapshot[]>> = {
   ],
   "a pod moves to another node and back": [
     base,
-    base.map((o) => (o.metadata.name.includes("-client-") ? ({ ...o, spec: { ...o.spec, node: "node2" } } as AnyObject) : o)),
+    base.map((o) =>
+      o.metadata.name.includes("-client-")
+        ? ({ ...o, spec: { ...(o as { readonly spec?: object }).spec, node: "node2" } } as AnyObject)
+        : o,
+    ),
     base,
   ],
   "two endpoints claim one interface": [

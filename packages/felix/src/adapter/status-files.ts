@@ -1,19 +1,27 @@
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { StatusFiles } from "../ports.ts";
+import { basename, dirname, join } from "node:path";
+import type { MtuFile, StatusFiles } from "../ports.ts";
 
 /** Files in a folder, which is made if need be. A file appears whole: it is written beside and moved. */
 export function openStatusFiles(dir: string): StatusFiles {
-  const hidden = (file: string): string => join(dir, `.${file}.new`);
   return {
     async list() {
       await mkdir(dir, { recursive: true });
       return (await readdir(dir)).filter((file) => !file.startsWith("."));
     },
-    async write(file, body) {
-      await writeFile(hidden(file), body);
-      await rename(hidden(file), join(dir, file));
-    },
+    write: (file, body) => replaceFile(join(dir, file), body),
     remove: (file) => rm(join(dir, file), { force: true }),
   };
+}
+
+/** The file of the pods' MTU. */
+export function openMtuFile(path: string): MtuFile {
+  return { write: (mtu) => replaceFile(path, `${mtu}\n`) };
+}
+
+async function replaceFile(path: string, body: string): Promise<void> {
+  const beside = join(dirname(path), `.${basename(path)}.new`);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(beside, body);
+  await rename(beside, path);
 }

@@ -63,7 +63,7 @@ export type ProgramDelta = {
   readonly vteps: readonly { readonly key: string; readonly value?: Vtep }[];
   readonly routes: readonly { readonly key: string; readonly value?: TunnelRoute }[];
   /** Present when it changed; `device` absent: no such tunnel is wanted. */
-  readonly vxlan?: { readonly device?: VxlanDevice };
+  readonly vxlan?: { readonly device?: VxlanDevice; readonly wanted: boolean };
   readonly ipip?: { readonly device?: IpipDevice; readonly wanted: boolean };
   /** Present when it changed: this node's own address. */
   readonly nodeIp?: { readonly ip?: string };
@@ -83,6 +83,7 @@ export type Program = {
   vxlan: VxlanDevice | undefined;
   ipip: IpipDevice | undefined;
   ipipWanted: boolean;
+  vxlanWanted: boolean;
   nodeIp: string | undefined;
 };
 
@@ -97,6 +98,7 @@ export function emptyProgram(): Program {
     vxlan: undefined,
     ipip: undefined,
     ipipWanted: false,
+    vxlanWanted: false,
     nodeIp: undefined,
   };
 }
@@ -117,7 +119,10 @@ export function applyDelta(program: Program, delta: ProgramDelta): void {
   for (const { key, workload } of delta.workloads) put(program.workloads, key, workload);
   for (const { key, value } of delta.vteps) put(program.vteps, key, value);
   for (const { key, value } of delta.routes) put(program.routes, key, value);
-  if (delta.vxlan !== undefined) program.vxlan = delta.vxlan.device;
+  if (delta.vxlan !== undefined) {
+    program.vxlan = delta.vxlan.device;
+    program.vxlanWanted = delta.vxlan.wanted;
+  }
   if (delta.nodeIp !== undefined) program.nodeIp = delta.nodeIp.ip;
   if (delta.ipip !== undefined) {
     program.ipip = delta.ipip.device;

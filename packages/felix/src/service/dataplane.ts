@@ -6,11 +6,12 @@
  *
  * Source: Calico felix/dataplane/linux/int_dataplane.go (apply).
  */
-import type { Kernel, StatusFiles } from "../ports.ts";
+import type { Kernel, MtuFile, StatusFiles } from "../ports.ts";
 import { applyDelta, emptyProgram } from "../domain/program.ts";
 import type { Program, ProgramDelta } from "../domain/program.ts";
 import { addOutcome, messageOf, newOutcome } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
+import { PodMtu } from "./pod-mtu.ts";
 import { ReadyFiles } from "./ready-files.ts";
 import { Sets } from "./sets.ts";
 import { Tables } from "./tables.ts";
@@ -28,15 +29,17 @@ export class Dataplane {
   readonly #tunnels: TunnelDevices;
   readonly #routes: WorkloadRoutes;
   readonly #files: ReadyFiles;
+  readonly #mtu: PodMtu;
   readonly #forget = new Set<string>();
 
-  constructor(kernel: Kernel, files: StatusFiles) {
+  constructor(kernel: Kernel, files: StatusFiles, mtuFile: MtuFile) {
     this.#kernel = kernel;
     this.#sets = new Sets(kernel.ipset, this.#program);
     this.#tables = kernel.iptables.map((iptables) => new Tables(iptables, this.#program));
     this.#tunnels = new TunnelDevices(kernel, this.#program);
     this.#routes = new WorkloadRoutes(kernel, this.#program);
     this.#files = new ReadyFiles(files, this.#program);
+    this.#mtu = new PodMtu(kernel, mtuFile, this.#program);
   }
 
   stage(delta: ProgramDelta): void {
@@ -64,6 +67,7 @@ export class Dataplane {
     const outcome = newOutcome();
     const policyIn = await this.#applyPolicy(outcome);
     await this.#tunnels.apply(outcome);
+    await this.#mtu.apply(outcome);
     for (const address of await this.#routes.apply(outcome)) this.#forget.add(address.split("/")[0]!);
     await this.#forgetFlows(outcome);
     if (policyIn) await this.#files.apply((iface) => this.#routes.isReady(iface), outcome);

@@ -6,14 +6,14 @@
 import type { Link, NetlinkOp, Route } from "@calico/linux";
 import { routeKey, sameRoute } from "@calico/linux";
 import type { Kernel } from "../ports.ts";
+import { IPIP_OVERHEAD, VXLAN_OVERHEAD } from "../domain/mtu.ts";
+import { VXLAN_DEVICE } from "../domain/calc/tunnels.ts";
 import type { IpipDevice, Program, ProgramDelta, VxlanDevice } from "../domain/program.ts";
 import { messageOf } from "./outcome.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** RTPROT_CALICO. */
 const PROTOCOL_CALICO = 80;
-const VXLAN_OVERHEAD = 50;
-const IPIP_OVERHEAD = 20;
 
 export class TunnelDevices {
   readonly #kernel: Kernel;
@@ -93,9 +93,16 @@ export class TunnelDevices {
   }
 
   async #applyVxlan(done: string[], outcome: Outcome): Promise<void> {
-    const { vxlan } = this.#program;
-    if (vxlan === undefined) return;
+    const { vxlan, vxlanWanted } = this.#program;
     const { netlink } = this.#kernel;
+    this.faults.delete("vxlan");
+    if (!vxlanWanted && (await netlink.link(VXLAN_DEVICE)) !== undefined) {
+      await netlink.deleteLink(VXLAN_DEVICE);
+      done.push(`device ${VXLAN_DEVICE} removed`);
+    }
+    if (vxlanWanted && vxlan === undefined)
+      this.faults.set("vxlan", "this node has no VXLAN tunnel address yet (Node spec.ipv4VXLANTunnelAddr)");
+    if (vxlan === undefined) return;
     const parent = await this.#parentLink();
     if (parent === undefined) throw new Error(`no interface of this node has its address ${vxlan.local}`);
     const mtu = parent.mtu - VXLAN_OVERHEAD;

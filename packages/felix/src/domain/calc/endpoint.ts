@@ -58,8 +58,9 @@ function labelsOf({ metadata, spec }: WorkloadEndpoint, namespace: string): Labe
 /** The file that tells CNI that this workload's policy and route are in the kernel. */
 function statusOf({ spec, metadata }: WorkloadEndpoint, namespace: string, revision: number): LocalWorkload["status"] {
   const orchestrator = spec.orchestrator ?? "k8s";
-  const workload = spec.pod ?? spec.workload ?? spec.containerID ?? "";
-  const file = [orchestrator, `${namespace}/${workload}`, spec.endpoint ?? "eth0"].map(encodeURIComponent).join(" ");
+  const named = spec.pod ?? spec.workload;
+  const workload = named === undefined ? (spec.containerID ?? "") : `${namespace}/${named}`;
+  const file = [orchestrator, workload, spec.endpoint ?? "eth0"].map(encodeURIComponent).join(" ");
   const ofFamily = (family: 4 | 6) => (spec.ipNetworks ?? []).filter((net) => net.includes(":") === (family === 6));
   const body = JSON.stringify({
     ifaceName: spec.interfaceName,

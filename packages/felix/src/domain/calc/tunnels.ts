@@ -14,6 +14,7 @@ import { KeyedOutput, sameJson } from "./keyed-output.ts";
 
 export const VXLAN_DEVICE = "vxlan.calico";
 export const IPIP_DEVICE = "tunl0";
+const NO_TUNNEL = JSON.stringify({ wanted: false });
 
 export type NodeFacts = {
   readonly name: string;
@@ -98,13 +99,13 @@ export class Tunnels {
   flush(): {
     readonly routes: ReturnType<KeyedOutput<TunnelRoute>["flush"]>;
     readonly vteps: ReturnType<KeyedOutput<Vtep>["flush"]>;
-    readonly vxlan?: { readonly device?: VxlanDevice };
+    readonly vxlan?: { readonly device?: VxlanDevice; readonly wanted: boolean };
     readonly ipip?: { readonly device?: IpipDevice; readonly wanted: boolean };
     readonly nodeIp?: { readonly ip?: string };
   } {
     for (const key of this.#dirtyBlocks) this.#updateRoutes(key);
     this.#dirtyBlocks.clear();
-    const vxlan = { device: this.#vxlanDevice() };
+    const vxlan = { device: this.#vxlanDevice(), wanted: this.vxlanWanted };
     const ipip = { device: this.#ipipDevice(), wanted: this.ipipWanted };
     const self = this.#nodes.get(this.#o.node);
     const ip = self === undefined ? undefined : formatIp(self.ip);
@@ -113,9 +114,9 @@ export class Tunnels {
     const changes = {
       routes: this.#routes.flush(),
       vteps: this.#vteps.flush(),
-      ...(vxlanText === (this.#sentVxlan ?? "{}") ? {} : { vxlan }),
+      ...(vxlanText === (this.#sentVxlan ?? NO_TUNNEL) ? {} : { vxlan }),
       ...(ip === this.#sentNodeIp ? {} : { nodeIp: { ip } }),
-      ...(ipipText === (this.#sentIpip ?? '{"wanted":false}') ? {} : { ipip }),
+      ...(ipipText === (this.#sentIpip ?? NO_TUNNEL) ? {} : { ipip }),
     };
     this.#sentNodeIp = ip;
     this.#sentVxlan = vxlanText;

@@ -8,14 +8,14 @@ import type { IptablesBackend } from "@calico/linux";
 import { makeMetrics } from "@calico/daemon";
 import { recordingLogger } from "@calico/daemon/testing";
 import type { Applied } from "@calico/model";
-import { openKernel } from "../src/adapter/kernel.ts";
-import { openStatusFiles } from "../src/adapter/status-files.ts";
-import { vxlanMac } from "../src/adapter/vxlan-mac.ts";
-import type { FeedEvent } from "../src/domain/feed-event.ts";
-import { Graph } from "../src/domain/graph.ts";
-import { METRICS } from "../src/metrics.ts";
-import { Dataplane } from "../src/service/dataplane.ts";
-import { Felix } from "../src/service/felix.ts";
+import { openKernel } from "../../src/adapter/kernel.ts";
+import { openMtuFile, openStatusFiles } from "../../src/adapter/status-files.ts";
+import { vxlanMac } from "../../src/adapter/vxlan-mac.ts";
+import type { FeedEvent } from "../../src/domain/feed-event.ts";
+import { Graph } from "../../src/domain/graph.ts";
+import { METRICS } from "../../src/metrics.ts";
+import { Dataplane } from "../../src/service/dataplane.ts";
+import { Felix } from "../../src/service/felix.ts";
 
 /** Events pushed by hand, in batches as they are pushed. */
 export function makeFeed(signal: AbortSignal) {
@@ -68,7 +68,7 @@ export async function makeNode(name: string) {
         name: o.iface,
         mac: "ee:ee:ee:ee:ee:ee",
         up: true,
-        peer: { name: "eth0", mac: o.mac, netns: netnsPath(ns), up: true },
+        peer: { name: "eth0", mac: o.mac, netns: netnsPath(ns) },
       });
       sh(
         ns,
@@ -107,7 +107,7 @@ export async function makeNode(name: string) {
           feed,
           links: kernel.netlink.changes(signal, { of: ["links"] }),
           graph: new Graph({ node: "node1", macOf: vxlanMac }),
-          dataplane: new Dataplane(kernel, openStatusFiles(join(dir, "endpoint-status"))),
+          dataplane: new Dataplane(kernel, openStatusFiles(join(dir, "endpoint-status")), openMtuFile(join(dir, "mtu"))),
           reports: { status: () => {}, applied: (body) => void applied.push(body) },
           metrics: makeMetrics(METRICS),
           log,

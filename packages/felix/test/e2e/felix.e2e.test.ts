@@ -5,8 +5,8 @@ import { aPolicy } from "@calico/model/testing";
 import { vethName } from "@calico/model";
 import type { AnyObject } from "@calico/model";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deleted, updated } from "../src/testing.ts";
-import { baseCluster, pod } from "../test/cluster.ts";
+import { deleted, updated } from "../../src/testing.ts";
+import { baseCluster, pod } from "../cluster.ts";
 import { makeNode, until } from "./node.ts";
 import type { TestNode } from "./node.ts";
 
