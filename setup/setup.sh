@@ -13,12 +13,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 packages=(
   etcd-server               # the datastore
   nats-server               # the event log
-  iproute2 iptables ipset conntrack kmod util-linux # the kernel's tools
+  iproute2 iptables ipset conntrack util-linux # the kernel's tools
   containernetworking-plugins # portmap, chained after ours
-  kubernetes-client         # kubectl
   nginx-light busybox dnsmasq-base # what the demonstration's pods run
   openssl                   # certificates of the lab's API server
 )
+command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v cc >/dev/null || packages+=(gcc libc6-dev) # builds the CNI executable, once
 [[ ${1:-} = --test ]] && packages+=(bird2)            # a BGP speaker that is not ours
 
