@@ -32,7 +32,7 @@ async function serveApi() {
 
 test("podOf: labels, account and the ports that matter, with the configuration's token", async () => {
   const { seen, server, url } = await serveApi();
-  using clients = openKubeClients({ defaultKubeconfig: undefined });
+  using clients = openKubeClients({ agentKubeconfig: undefined });
   const policy = { type: "k8s", k8s_api_root: `${url}/api/v1`, k8s_auth_token: "secret" };
   const conf = parseNetconf(aNetconf({ policy, kubernetes: {} }));
   expect(await clients.podOf(conf, { namespace: "default", name: "nginx" })).toEqual({
@@ -51,7 +51,7 @@ test("podOf: labels, account and the ports that matter, with the configuration's
 });
 
 test("podOf: neither kubeconfig nor API root is a fault of the configuration", async () => {
-  using clients = openKubeClients({ defaultKubeconfig: undefined });
+  using clients = openKubeClients({ agentKubeconfig: undefined });
   const conf = parseNetconf(aNetconf({ policy: { type: "k8s" }, kubernetes: { kubeconfig: "/none" } }));
   await expect(clients.podOf(conf, { namespace: "default", name: "nginx" })).rejects.toMatchObject({ code: 7 });
 });

@@ -3,7 +3,6 @@
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s), pkg/plugin/plugin.go (cmdAdd).
  */
-import { join } from "node:path/posix";
 import { endpointOf, networkProfile } from "../domain/endpoint.ts";
 import type { Wiring } from "../domain/endpoint.ts";
 import { CniFault } from "../domain/fault.ts";
@@ -101,7 +100,7 @@ async function waitForPolicy(ports: Ports, { conf, settings, log }: Job, workloa
   const configured = conf.policy_setup_timeout_seconds;
   const timeoutMs = configured === undefined ? settings.policyWaitMs : configured * 1000;
   if (timeoutMs === 0) return;
-  const path = join(conf.endpoint_status_dir || join(settings.runDir, "endpoint-status"), statusFileName(workload));
+  const path = `${conf.endpoint_status_dir || `${settings.runDir}/endpoint-status`}/${statusFileName(workload)}`;
   const start = ports.clock.now();
   if (await ports.untilFile(path, timeoutMs)) return;
   const what = { path, waitedMs: ports.clock.now() - start, endpoint: workload.wepName };

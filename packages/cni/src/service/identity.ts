@@ -1,5 +1,4 @@
 /** Which node this is, and whether the cluster may be worked on. Source: calico cni-plugin/internal/pkg/utils (DetermineNodename), plugin.go. */
-import { join } from "node:path/posix";
 import { endpointsOf } from "@calico/ipam";
 import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
@@ -8,7 +7,7 @@ import type { Datastore, Files, Settings } from "../ports.ts";
 
 /** The node's name: configured, else from the file, else the agent's own, else the host's. */
 export function nodeOf(conf: Netconf, o: { readonly files: Files; readonly settings: Settings }): string {
-  const file = conf.nodename_file || join(o.settings.varDir, "nodename");
+  const file = conf.nodename_file || `${o.settings.varDir}/nodename`;
   const written = o.files.read(file);
   if (written === undefined && o.settings.node === undefined && conf.nodename_file_optional !== true) {
     throw new CniFault(
@@ -54,7 +53,7 @@ export async function checkReady({ resources }: Pick<Datastore, "resources">): P
 /** The pod's MTU: configured, else what the node found out, else the kernel's. */
 export function mtuOf(conf: Netconf, o: { readonly files: Files; readonly settings: Settings }): number | undefined {
   if (conf.mtu) return conf.mtu;
-  const file = join(o.settings.varDir, "mtu");
+  const file = `${o.settings.varDir}/mtu`;
   const text = o.files.read(file);
   if (text === undefined && conf.require_mtu_file)
     throw new CniFault("tryAgain", `cannot read the MTU file ${file}`, "require_mtu_file is set; calico/node writes it");
