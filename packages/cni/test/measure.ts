@@ -23,4 +23,9 @@ for (const [command, ms] of Object.entries(times)) {
   const at = (q: number) => Math.round((sorted[Math.floor(q * sorted.length)] ?? 0) * 10) / 10;
   console.log({ command, n: ms.length, minMs: at(0), medianMs: at(0.5), p99Ms: at(0.99) });
 }
+const inAgent = [...node.log("cni").matchAll(/"command":"(ADD|DEL)".*?"durationMs":(\d+)/g)].map((m) => [m[1], Number(m[2])] as const);
+for (const command of ["ADD", "DEL"]) {
+  const ms = inAgent.flatMap(([c, d]) => (c === command ? [d] : [])).toSorted((a, b) => a - b);
+  console.log({ inAgent: command, n: ms.length, minMs: ms[0], medianMs: ms[Math.floor(ms.length / 2)] });
+}
 console.log({ after: { ipamMb: await node.rssMb("ipam"), cniMb: await node.rssMb("cni") } });
