@@ -72,9 +72,13 @@ export function prepareUpdate(kind: ApiKind, old: ApiObject, next: ApiObject, su
   if (sub === "status") return { ...old, metadata: { ...kept, generation: old.metadata.generation }, status: next["status"] ?? {} };
   const { status: _status, ...body } = next;
   const merged = hasStatus ? { ...body, ...(old["status"] === undefined ? {} : { status: old["status"] }) } : next;
-  const filled = fillDefaults({ ...merged, kind: old.kind, apiVersion: old.apiVersion, metadata: kept });
-  if (old.metadata.generation === undefined || sameJson(old["spec"], filled["spec"])) return filled;
-  return { ...filled, metadata: { ...filled.metadata, generation: old.metadata.generation + 1 } };
+  return fillDefaults({ ...merged, kind: old.kind, apiVersion: old.apiVersion, metadata: kept });
+}
+
+/** The generation counts changes of the spec. */
+export function withGeneration(old: ApiObject, next: ApiObject): ApiObject {
+  if (old.metadata.generation === undefined || sameJson(old["spec"], next["spec"])) return next;
+  return { ...next, metadata: { ...next.metadata, generation: old.metadata.generation + 1 } };
 }
 
 function identity(old: Metadata): Partial<Metadata> {

@@ -4,7 +4,7 @@ import { alreadyExists, ApiError, conflict, forbidden, invalid, notFound, type S
 import { type ApiObject, sameJson, textAt } from "../domain/api-object.ts";
 import { isReleased, planDelete } from "../domain/deletion.ts";
 import { type ApiKind, kindNamed, storageKey } from "../domain/kinds.ts";
-import { parseObject, prepareCreate, prepareUpdate, updateProblems } from "../domain/prepare.ts";
+import { parseObject, prepareCreate, prepareUpdate, updateProblems, withGeneration } from "../domain/prepare.ts";
 import { problemsOf } from "../domain/validate.ts";
 import type { ServerPorts } from "../ports.ts";
 import { makeAddresses } from "./addresses.ts";
@@ -90,7 +90,7 @@ export function makeRegistry(ports: ServerPorts): Registry {
         const next = place.kind.kind === "Service" && sub === undefined ? await addresses.complete(merged, current) : merged;
         reject(place.kind, next);
         if (sub === undefined) refuse(place.kind, next, updateProblems(current, next));
-        return next;
+        return withGeneration(current, next);
       }),
     remove: (place, request) => remove(storage, place, request, () => ports.clock().getTime()),
   };
