@@ -2,6 +2,7 @@
  * A program as text, the same for the same program whatever led to it: what iptables-restore and `ipset restore` would be given,
  * then routes and devices. Replay compares these; goldens hold them.
  */
+import { chainLines } from "./render/chain.ts";
 import { TABLES, tableKey } from "./program.ts";
 import type { Program, WantedSet } from "./program.ts";
 import type { Family } from "./names.ts";
@@ -49,7 +50,7 @@ function tablesText(program: Program, family: Family): string {
       `*${table}`,
       ...chains.map(({ name }) => `:${name} - [0:0]`),
       ...hooks.map(({ chain, where, rule }) => (where === "top" ? `-I ${chain} ${rule}` : `-A ${chain} ${rule}`)),
-      ...chains.flatMap(({ lines }) => lines),
+      ...chains.flatMap((chain) => chainLines(chain)),
       "COMMIT",
     ];
   })

@@ -11,8 +11,8 @@ export const TABLES: readonly TableName[] = ["raw", "mangle", "nat", "filter"];
 /** One iptables rule without its chain and its mark: matches, then the jump. */
 export type Rule = { readonly match?: string; readonly action: string; readonly comments?: readonly string[] };
 
-/** A chain ready for the kernel: `lines` are complete `-A` lines; `hashes` are the marks in them. */
-export type RenderedChain = { readonly name: string; readonly lines: readonly string[]; readonly hashes: readonly string[] };
+/** A chain ready for the kernel: each rule's text, shared with like rules of other chains, and its mark; `chainLines` puts them together. */
+export type RenderedChain = { readonly name: string; readonly rules: readonly string[]; readonly hashes: readonly string[] };
 
 /** A rule of ours in a chain of the kernel's. */
 export type HookRule = { readonly chain: string; readonly where: "top" | "end"; readonly rule: string; readonly hash: string };

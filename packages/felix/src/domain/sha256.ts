@@ -14,31 +14,41 @@ function primes(count: number): number[] {
   return found;
 }
 
-const K = FRACTIONS_OF(1 / 3, 64);
-const INITIAL = FRACTIONS_OF(1 / 2, 8);
-const schedule = new Uint32Array(64);
+const K = Int32Array.from(FRACTIONS_OF(1 / 3, 64));
+const INITIAL = Int32Array.from(FRACTIONS_OF(1 / 2, 8));
 const encoder = new TextEncoder();
+
+/** Reused by every call: nothing here is asynchronous. */
+const schedule = new Int32Array(64);
+const state = new Int32Array(8);
+let padded = new Uint8Array(1024);
 
 /** The 32 octets of the digest. */
 export function sha256(text: string): Uint8Array {
-  const input = encoder.encode(text);
-  const padded = new Uint8Array((((input.length + 8) >> 6) + 1) << 6);
-  padded.set(input);
-  padded[input.length] = 0x80;
-  const view = new DataView(padded.buffer);
-  view.setUint32(padded.length - 8, Math.floor(input.length / 2 ** 29));
-  view.setUint32(padded.length - 4, (input.length << 3) >>> 0);
-  const state = Uint32Array.from(INITIAL);
-  for (let at = 0; at < padded.length; at += 64) compress(state, view, at);
+  hashInto(text);
   const out = new Uint8Array(32);
-  const outView = new DataView(out.buffer);
-  for (let i = 0; i < 8; i++) outView.setUint32(i * 4, state[i]!);
+  for (let i = 0; i < 32; i++) out[i] = state[i >> 2]! >>> (24 - 8 * (i & 3));
   return out;
 }
 
-function compress(state: Uint32Array, view: DataView, at: number): void {
+/** Leaves the digest in `state`. */
+function hashInto(text: string): void {
+  const room = ((text.length * 3 + 72) >> 6) << 6;
+  if (padded.length < room) padded = new Uint8Array(room * 2);
+  const { written: length } = encoder.encodeInto(text, padded);
+  const end = (((length + 8) >> 6) + 1) << 6;
+  padded.fill(0, length, end);
+  padded[length] = 0x80;
+  const bits = length * 8;
+  for (let i = 0; i < 4; i++) padded[end - 1 - i] = bits >>> (8 * i);
+  padded[end - 5] = Math.floor(length / 2 ** 29);
+  state.set(INITIAL);
+  for (let at = 0; at < end; at += 64) compress(padded, at);
+}
+
+function compress(octets: Uint8Array, at: number): void {
   const w = schedule;
-  for (let i = 0; i < 16; i++) w[i] = view.getUint32(at + i * 4);
+  for (let i = 0, o = at; i < 16; i++, o += 4) w[i] = (octets[o]! << 24) | (octets[o + 1]! << 16) | (octets[o + 2]! << 8) | octets[o + 3]!;
   for (let i = 16; i < 64; i++) {
     const x = w[i - 15]!;
     const y = w[i - 2]!;
@@ -76,11 +86,14 @@ const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 /** The digest in URL-safe base64 without padding, cut to `length` characters. */
 export function sha256Base64Url(text: string, length = 43): string {
-  const digest = sha256(text);
-  let out = "";
-  for (let i = 0; out.length < length && i < 32; i += 3) {
-    const bits = (digest[i]! << 16) | ((digest[i + 1] ?? 0) << 8) | (digest[i + 2] ?? 0);
-    out += ALPHABET[bits >> 18]! + ALPHABET[(bits >> 12) & 63]! + ALPHABET[(bits >> 6) & 63]! + ALPHABET[bits & 63]!;
+  hashInto(text);
+  const codes: number[] = [];
+  for (let bit = 0; codes.length < length && bit < 256; bit += 6) {
+    const word = state[bit >> 5]!;
+    const shift = 26 - (bit & 31);
+    const six = shift >= 0 ? word >>> shift : (word << -shift) | ((state[(bit >> 5) + 1] ?? 0) >>> (32 + shift));
+    codes.push(ALPHABET.charCodeAt(six & 63));
   }
-  return out.slice(0, Math.min(length, 43));
+  // One flat string: grown letter by letter it would be a chain of sixteen.
+  return String.fromCharCode(...codes);
 }

@@ -3,6 +3,7 @@
  * it hooks into. Anything else belongs to others.
  */
 import { CHAIN_PREFIX, RULE_MARK } from "./names.ts";
+import { chainLines } from "./render/chain.ts";
 import type { HookRule, RenderedChain, TableName } from "./program.ts";
 
 export type TableState = {
@@ -102,7 +103,7 @@ export function printTableChange(
   const lines = [
     `*${table}`,
     ...[...write.map((c) => c.name), ...remove].map((name) => `:${name} - [0:0]`),
-    ...write.flatMap((chain) => chain.lines),
+    ...write.flatMap((chain) => chainLines(chain)),
     ...rehook.flatMap((chain) => rehookLines(chain, context)),
     ...remove.map((name) => `-X ${name}`),
     "COMMIT",

@@ -67,7 +67,9 @@ export class ActivePolicies {
   /** Untracked and pre-DNAT policies are for host endpoints: workloads do not see them. */
   setPolicy(key: string, policy: ActivePolicy | undefined): void {
     const wanted = policy === undefined || policy.doNotTrack || policy.preDNAT ? undefined : policy;
-    for (const endpoint of this.index.itemsOf(key)) this.#dirtyEndpoints.add(endpoint);
+    // Endpoints know a policy by its place, not by its rules: whom it applies to is the index's to say.
+    if (wanted !== undefined && !samePlace(wanted, this.#policies.get(key)))
+      for (const endpoint of this.index.itemsOf(key)) this.#dirtyEndpoints.add(endpoint);
     this.#dirtyPolicies.add(key);
     if (wanted === undefined) {
       this.#policies.delete(key);
@@ -199,6 +201,10 @@ type Draw = (
   rules: readonly ActiveRule[] | undefined,
   render: (family: 4 | 6, rules: readonly PolicyRule[] | undefined) => ReturnType<typeof renderPolicyChain>,
 ) => void;
+
+function samePlace(a: ActivePolicy, b: ActivePolicy | undefined): boolean {
+  return b !== undefined && a.tier === b.tier && a.order === b.order && a.types.join() === b.types.join();
+}
 
 /** What a policy is called among felix's own records. */
 export function policyKey(policy: ActivePolicy): string {

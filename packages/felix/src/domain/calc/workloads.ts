@@ -10,7 +10,8 @@ import { DISPATCH, INTERFACE_PREFIX } from "../names.ts";
 import type { LocalWorkload, WorkloadChange } from "../program.ts";
 import { bucketOf, renderRoot, renderSubChain, subChainName } from "../render/dispatch.ts";
 import type { DispatchSide } from "../render/dispatch.ts";
-import { endpointChainName, renderEndpointChains } from "../render/endpoint-chains.ts";
+import type { EndpointRenderer } from "../render/endpoint-chains.ts";
+import { endpointChainName, makeEndpointRenderer } from "../render/endpoint-chains.ts";
 import { RPF_SKIP, renderRpfSkip } from "../render/static-others.ts";
 import type { ActivePolicies } from "./active-policies.ts";
 import type { ChainOutput } from "./chain-output.ts";
@@ -22,7 +23,7 @@ const SIDES = Object.keys(DISPATCH) as readonly DispatchSide[];
 export class Workloads {
   readonly #chains: ChainOutput;
   readonly #policies: ActivePolicies;
-  readonly #options: { readonly marks: Marks; readonly vxlanPort: number };
+  readonly #renderEndpoint: EndpointRenderer;
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #claims = new Map<string, Set<string>>();
   readonly #dirtyIfaces = new Set<string>();
@@ -35,7 +36,7 @@ export class Workloads {
   constructor(o: { readonly chains: ChainOutput; readonly policies: ActivePolicies; readonly marks: Marks; readonly vxlanPort: number }) {
     this.#chains = o.chains;
     this.#policies = o.policies;
-    this.#options = o;
+    this.#renderEndpoint = makeEndpointRenderer(o);
   }
 
   get count(): number {
@@ -107,7 +108,7 @@ export class Workloads {
     const chains =
       endpoint === undefined
         ? undefined
-        : renderEndpointChains({ iface, tiers: this.#policies.tiersOf(endpoint.key), profiles: endpoint.profiles }, this.#options);
+        : this.#renderEndpoint({ iface, tiers: this.#policies.tiersOf(endpoint.key), profiles: endpoint.profiles });
     for (const side of SIDES) this.#chains.setFilter(endpointChainName[side](iface), chains === undefined ? undefined : () => chains[side]);
   }
 

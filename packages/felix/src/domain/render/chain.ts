@@ -14,18 +14,23 @@ const HASH_LENGTH = 16;
 /** What xt_comment holds, less its closing zero. */
 const MAX_COMMENT = 255;
 
-/** A chain as `-A` lines. The empty chain is a chain too: it returns. */
+/** A chain with its marks. The empty chain is a chain too: it returns. */
 export function renderChain(name: string, rules: readonly Rule[]): RenderedChain {
-  const lines: string[] = [];
+  const bodies: string[] = [];
   const hashes: string[] = [];
   let hash = name;
   for (const rule of rules) {
     const body = printRule(rule);
     hash = sha256Base64Url(hash + body, HASH_LENGTH);
     hashes.push(hash);
-    lines.push(`-A ${name} -m comment --comment "${RULE_MARK}${hash}" ${body}`);
+    bodies.push(body);
   }
-  return { name, lines, hashes };
+  return { name, rules: bodies, hashes };
+}
+
+/** The chain as lines for iptables-restore, without the `-A CHAIN` where that is not wanted. */
+export function chainLines({ name, rules, hashes }: RenderedChain, start = `-A ${name} `): readonly string[] {
+  return rules.map((body, i) => `${start}-m comment --comment "${RULE_MARK}${hashes[i]}" ${body}`);
 }
 
 /** A rule of ours for a chain of the kernel's. `rule` is what stands after `-A CHAIN` or `-I CHAIN 1`. */
@@ -35,8 +40,17 @@ export function renderHook(chain: string, where: HookRule["where"], rule: Rule):
   return { chain, where, rule: `-m comment --comment "${RULE_MARK}${hash}" ${body}`, hash };
 }
 
+/** Texts of rules that many chains share. */
+const printed = new WeakMap<Rule, string>();
+
 /** Comments, matches, jump: the part of a rule after its chain and mark. */
 export function printRule(rule: Rule): string {
+  let text = printed.get(rule);
+  if (text === undefined) printed.set(rule, (text = printAfresh(rule)));
+  return text;
+}
+
+function printAfresh(rule: Rule): string {
   const comments = (rule.comments ?? []).map((text) => `-m comment --comment "${safeComment(text)}"`);
   return [...comments, ...(rule.match === undefined || rule.match === "" ? [] : [rule.match]), rule.action]
     .filter((s) => s !== "")

@@ -27,21 +27,42 @@ export const endpointChainName = {
   to: (iface: string): string => chainName(ENDPOINT.to, iface),
 } as const;
 
+export type EndpointRenderOptions = { readonly marks: Marks; readonly vxlanPort: number };
+
 /** `cali-tw-…` and `cali-fw-…`. */
-export function renderEndpointChains(
-  plan: EndpointPlan,
-  options: { readonly marks: Marks; readonly vxlanPort: number },
-): { readonly to: RenderedChain; readonly from: RenderedChain } {
-  const { marks } = options;
-  return {
-    to: renderChain(endpointChainName.to(plan.iface), [...entry(marks), ...body(plan, "ingress", marks)]),
-    from: renderChain(endpointChainName.from(plan.iface), [
-      ...entry(marks),
-      ...noTunnels(options.vxlanPort),
-      ...body(plan, "egress", marks),
-    ]),
+export type EndpointRenderer = (plan: EndpointPlan) => { readonly to: RenderedChain; readonly from: RenderedChain };
+
+/** Rules that are alike in many chains are made once, so that a policy for a thousand workloads costs little more than its jumps. */
+export function makeEndpointRenderer({ marks, vxlanPort }: EndpointRenderOptions): EndpointRenderer {
+  const start = entry(marks);
+  const tunnels = noTunnels(vxlanPort);
+  const shared = new Map<string, readonly Rule[]>();
+  const once = (key: string, make: () => readonly Rule[]): readonly Rule[] => {
+    let rules = shared.get(key);
+    if (rules === undefined) {
+      if (shared.size > SHARED_MAX) shared.clear();
+      shared.set(key, (rules = make()));
+    }
+    return rules;
   };
+  const tierOf = (tier: EndpointTier, direction: TrafficDirection) =>
+    once(JSON.stringify([direction, tier.name, tier.defaultAction, tier[direction]]), () => tierRules(tier, direction, marks));
+  const profileOf = (name: string, direction: TrafficDirection) => once(`${direction} ${name}`, () => profileRules(name, direction, marks));
+  const body = (plan: EndpointPlan, direction: TrafficDirection): readonly Rule[] => [
+    ...plan.tiers.filter((tier) => tier[direction].length > 0).flatMap((tier) => tierOf(tier, direction)),
+    ...plan.profiles.flatMap((name) => profileOf(name, direction)),
+    NOTHING_MATCHED,
+  ];
+  return (plan) => ({
+    to: renderChain(endpointChainName.to(plan.iface), [...start, ...body(plan, "ingress")]),
+    from: renderChain(endpointChainName.from(plan.iface), [...start, ...tunnels, ...body(plan, "egress")]),
+  });
 }
+
+/** More different lists of policies than this on one node are not worth keeping. */
+const SHARED_MAX = 4096;
+
+const NOTHING_MATCHED: Rule = { action: "--jump DROP", comments: ["Drop if no profiles matched"] };
 
 function entry({ accept, pass }: Marks): readonly Rule[] {
   return [
@@ -63,15 +84,10 @@ function noTunnels(vxlanPort: number): readonly Rule[] {
   ];
 }
 
-function body(plan: EndpointPlan, direction: TrafficDirection, marks: Marks): readonly Rule[] {
-  const tiers = plan.tiers.filter((tier) => tier[direction].length > 0);
+function profileRules(name: string, direction: TrafficDirection, { accept }: Marks): readonly Rule[] {
   return [
-    ...tiers.flatMap((tier) => tierRules(tier, direction, marks)),
-    ...plan.profiles.flatMap((profile): Rule[] => [
-      { action: `--jump ${profileChainName(profile, direction)}` },
-      { match: markSet(marks.accept), action: "--jump RETURN", comments: ["Return if profile accepted"] },
-    ]),
-    { action: "--jump DROP", comments: ["Drop if no profiles matched"] },
+    { action: `--jump ${profileChainName(name, direction)}` },
+    { match: markSet(accept), action: "--jump RETURN", comments: ["Return if profile accepted"] },
   ];
 }
 

@@ -4,6 +4,7 @@
  */
 import { CHAIN_PREFIX } from "../names.ts";
 import { tableKey } from "../program.ts";
+import { chainLines } from "../render/chain.ts";
 import type { Program } from "../program.ts";
 import { evaluateRule } from "./matches.ts";
 import type { TraceContext } from "./matches.ts";
@@ -29,7 +30,7 @@ export function tracePacket(program: Program, packet: Packet, hook: "INPUT" | "F
     if (name === hook) return hooks;
     const chain = chains?.get(name);
     if (chain === undefined) throw new Error(`Cannot trace: chain ${name} is jumped to but not there; the kernel would refuse the rule`);
-    return chain.lines.map((line) => line.slice(`-A ${name} `.length));
+    return chainLines(chain, "");
   };
   const walk: Walk = { program, packet, mark: 0, rulesOf, path: [] };
   const step = walkChain(hook, walk);
