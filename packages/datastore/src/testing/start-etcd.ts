@@ -64,6 +64,7 @@ async function launch(dir: string, url: string, peerPort: number): Promise<Child
   const peer = `http://127.0.0.1:${peerPort}`;
   const args = ["--name", "test", "--data-dir", join(dir, "data"), "--listen-client-urls", url, "--advertise-client-urls", url];
   args.push("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `test=${peer}`);
+  args.push("--heartbeat-interval", "50", "--election-timeout", "250"); // one member: be ready in a quarter of a second
   args.push("--unsafe-no-fsync", "--logger", "zap", "--log-level", "error");
   const child = spawn("etcd", args, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
