@@ -49,22 +49,6 @@ export type GraphOptions = {
 /** An object that could not be used, and why. */
 export type Problem = { readonly object: string; readonly revision: number; readonly errors: readonly FieldError[] };
 
-/** The kinds that the graph wants from the bus. */
-export const FELIX_KINDS: readonly Kind[] = [
-  "WorkloadEndpoint",
-  "NetworkPolicy",
-  "GlobalNetworkPolicy",
-  "Profile",
-  "Tier",
-  "NetworkSet",
-  "GlobalNetworkSet",
-  "IPPool",
-  "Node",
-  "IPAMBlock",
-  "BGPConfiguration",
-  "KubernetesEndpointSlice",
-];
-
 export class Graph {
   readonly #o: GraphOptions;
   readonly #families: readonly Family[];
@@ -137,9 +121,20 @@ export class Graph {
       return handler(ref, undefined, event.revision);
     }
     const parsed = parseResource(ref.kind, event.value);
-    if (parsed.ok) this.#problems.delete(objectName(ref));
-    else this.#report({ object: objectName(ref), revision: event.revision, errors: parsed.error });
-    handler(ref, parsed.ok ? parsed.value : undefined, event.revision);
+    if (!parsed.ok) {
+      this.#report({ object: objectName(ref), revision: event.revision, errors: parsed.error });
+      return handler(ref, undefined, event.revision);
+    }
+    this.#problems.delete(objectName(ref));
+    try {
+      handler(ref, named(parsed.value, ref), event.revision);
+    } catch (error) {
+      // One object that we cannot work with must not stop the node's policy: it counts as absent, and is named.
+      this.#report(
+        problem(ref, event.revision, { field: "", value: undefined, reason: error instanceof Error ? error.message : String(error) }),
+      );
+      handler(ref, undefined, event.revision);
+    }
   }
 
   /** What changed in the desired state since the last flush. */
@@ -290,6 +285,12 @@ export class Graph {
     this.#problems.set(p.object, p);
     this.#newProblems.push(p);
   }
+}
+
+/** The key says which object it is, whatever the value says of itself. */
+function named(value: unknown, { namespace, name }: ObjectRef): unknown {
+  const { metadata } = value as { readonly metadata?: object };
+  return metadata === undefined ? value : { ...(value as object), metadata: { ...metadata, name, namespace } };
 }
 
 function objectName(ref: ObjectRef): string {

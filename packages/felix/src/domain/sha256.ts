@@ -78,8 +78,14 @@ function compress(octets: Uint8Array, at: number): void {
     b = a;
     a = (t1 + t2) | 0;
   }
-  const add = (i: number, x: number) => void (state[i] = (state[i]! + x) | 0);
-  (add(0, a), add(1, b), add(2, c), add(3, d), add(4, e), add(5, f), add(6, g), add(7, h));
+  state[0]! += a;
+  state[1]! += b;
+  state[2]! += c;
+  state[3]! += d;
+  state[4]! += e;
+  state[5]! += f;
+  state[6]! += g;
+  state[7]! += h;
 }
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

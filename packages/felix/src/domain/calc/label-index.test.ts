@@ -58,18 +58,37 @@ test("LabelIndex: after any changes, the matches that were told are those of ask
     fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
       const told = new Set<string>();
       const index = new LabelIndex({
-        matchStarted: (s, i) => void (expect(told.has(`${s} ${i}`)).toBe(false), told.add(`${s} ${i}`)),
+        matchStarted(s, i) {
+          expect(told.has(`${s} ${i}`)).toBe(false);
+          told.add(`${s} ${i}`);
+        },
         matchStopped: (s, i) => void expect(told.delete(`${s} ${i}`)).toBe(true),
       });
       const items = new Map<string, { labels: Record<string, string>; parents: readonly string[] }>();
       const parents = new Map<string, Record<string, string>>();
       const selectors = new Map<string, Selector>();
       for (const a of actions) {
-        if (a.do === "setItem") (items.set(a.item, a), index.setItem(a.item, a.labels, a.parents));
-        else if (a.do === "deleteItem") (items.delete(a.item), index.deleteItem(a.item));
-        else if (a.do === "setParent") (parents.set(a.parent, a.labels), index.setParentLabels(a.parent, a.labels));
-        else if (a.do === "setSelector") (selectors.set(a.id, selector(a.text)), index.setSelector(a.id, selector(a.text)));
-        else (selectors.delete(a.id), index.deleteSelector(a.id));
+        switch (a.do) {
+          case "setItem":
+            items.set(a.item, a);
+            index.setItem(a.item, a.labels, a.parents);
+            break;
+          case "deleteItem":
+            items.delete(a.item);
+            index.deleteItem(a.item);
+            break;
+          case "setParent":
+            parents.set(a.parent, a.labels);
+            index.setParentLabels(a.parent, a.labels);
+            break;
+          case "setSelector":
+            selectors.set(a.id, selector(a.text));
+            index.setSelector(a.id, selector(a.text));
+            break;
+          case "deleteSelector":
+            selectors.delete(a.id);
+            index.deleteSelector(a.id);
+        }
       }
       const want = [...selectors].flatMap(([s, sel]) =>
         [...items].flatMap(([i, { labels: own, parents: ps }]) => {
