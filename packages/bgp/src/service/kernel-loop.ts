@@ -126,7 +126,7 @@ export class KernelLoop {
   #guarded(action: () => Promise<void>): void {
     action().catch((error: unknown) => {
       if (!this.#running) return;
-      this.#options.log.error("kernel routing table could not be reached", { error });
+      this.#options.log.error("kernel routes were not brought up to date, trying again", { error });
       this.#retryLater(RETRY_MS.least, async () => this.#compareSoon(0));
     });
   }

@@ -66,6 +66,12 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
     reporter.status({ healthy: ready, inSync, revision, version, detail, at: new Date(clock.now()).toISOString() });
   }
 
+  function changed(): void {
+    if (waiting) return;
+    waiting = true;
+    clock.after(STATUS_EVERY_MS, say);
+  }
+
   /** Ready once routing is what the datastore says; remote peers are listed with their cause, and never make this node unready. */
   function health(): HealthReport {
     const view = speaker().view();
@@ -98,13 +104,9 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
         repaired: repaired.slice(0, 100),
         at: new Date(now).toISOString(),
       });
-      this.changed();
+      changed();
     },
-    changed() {
-      if (waiting) return;
-      waiting = true;
-      clock.after(STATUS_EVERY_MS, say);
-    },
+    changed,
     counted(what) {
       if (what === "faults") metrics.inc("calico_bgp_update_faults_total");
       else if (what === "messagesIn" || what === "messagesOut")

@@ -79,8 +79,8 @@ export class Speaker {
     if (plan.disabled !== undefined && before?.disabled !== plan.disabled)
       this.#options.log.warn("bgp is not spoken", { cause: plan.disabled });
     this.#syncPeers(plan, before);
-    if (before === undefined) this.#beginRecovery(plan);
     if (plan.disabled === undefined) {
+      if (this.#deferral === undefined) this.#beginRecovery(plan);
       this.#listening.want(plan.listen);
       this.#tracker.expect(plan.peers.filter((peer) => peer.blocked === undefined).map((peer) => peer.id));
     }

@@ -43,7 +43,7 @@ export function makeFakeClock(startMs = 1_700_000_000_000): FakeClock {
   };
 }
 
-/** Enough turns for any chain of promises in the code under test. */
+/** Some turns of the event loop: chains of promises of the code under test, and what they leave for the next turn, run to their end. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 20; i++) await Promise.resolve();
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

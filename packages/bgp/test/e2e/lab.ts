@@ -23,6 +23,8 @@ export interface Lab extends AsyncDisposable {
   startBgp(node: LabNode, flags?: readonly string[]): ChildProcess;
   /** etcd, nats-server and syncer, ready. */
   startBus(): Promise<void>;
+  /** `kill -9` of etcd, nats-server and syncer. */
+  killBus(): Promise<void>;
   put(key: string, value: unknown): void;
   remove(key: string): void;
   /** `ip …` in a node's namespace. */
@@ -43,6 +45,7 @@ export function openLab(name: string): Lab {
   const dir = mkdtempSync(join(tmpdir(), `calico-bgp-${name}-`));
   const prefix = `bgp${process.pid}${name}`.slice(0, 24);
   const children: ChildProcess[] = [];
+  const bus: ChildProcess[] = [];
   const netnses: string[] = [];
   const ipRoot = (...args: readonly string[]) => execFileSync("ip", [...args], { encoding: "utf8" });
   const inNetns = (netns: string, argv: readonly string[]) => ["nsenter", `--net=/run/netns/${netns}`, "--", ...argv];
@@ -94,30 +97,14 @@ export function openLab(name: string): Lab {
       return spawnIn(node.netns, node.name, [run, "packages/bgp/src/main.ts", ...common, ...flags]);
     },
     async startBus() {
-      spawnIn(hub, "etcd", [
-        "etcd",
-        "--data-dir",
-        join(dir, "etcd"),
-        "--listen-client-urls",
-        `http://${SWITCH_IP}:2379`,
-        "--advertise-client-urls",
-        `http://${SWITCH_IP}:2379`,
-        "--listen-peer-urls",
-        "http://127.0.0.1:2380",
-      ]);
-      spawnIn(hub, "nats", ["nats-server", "-a", SWITCH_IP, "-p", "4222", "-js", "-sd", join(dir, "js")]);
+      const [etcd, nats] = [`http://${SWITCH_IP}:2379`, `nats://${SWITCH_IP}:4222`];
+      const urls = ["--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", "http://127.0.0.1:2380"];
+      bus.push(spawnIn(hub, "etcd", ["etcd", "--data-dir", join(dir, "etcd"), ...urls]));
+      bus.push(spawnIn(hub, "nats", ["nats-server", "-a", SWITCH_IP, "-p", "4222", "-js", "-sd", join(dir, "js")]));
       await until("etcd answers", () => etcdctl("get", "none") === "");
-      spawnIn(hub, "syncer", [
-        run,
-        "packages/bus/src/main.ts",
-        "--etcd",
-        `http://${SWITCH_IP}:2379`,
-        "--nats",
-        `nats://${SWITCH_IP}:4222`,
-        "--health-port",
-        "9104",
-      ]);
+      bus.push(spawnIn(hub, "syncer", [run, "packages/bus/src/main.ts", "--etcd", etcd, "--nats", nats, "--health-port", "9104"]));
     },
+    killBus: async () => void (await Promise.all(bus.splice(0).map(killChild))),
     put: (key, value) => void etcdctl("put", key, typeof value === "string" ? value : JSON.stringify(value)),
     remove: (key) => void etcdctl("del", key),
     ip: (node, ...args) => execIn(node.netns, ["ip", ...args]),

@@ -110,16 +110,36 @@ describe.skipIf(missing !== undefined)("two nodes", () => {
     await until("back", () => established(two), 10_000);
   });
 
-  test("the loss of bus and store changes nothing; a peer that is no more does", async () => {
+  test("the loss of bus and store changes nothing, and what happened meanwhile is caught up with", async () => {
+    await using watch = watchRoutes(lab, one);
+    const before = [routes(one), routes(two)];
+    await lab.killBus();
+    await killChild(bgp2);
+    await until("node1 sees the other's death", async () => !(await established(one)));
+    bgp2 = lab.startBgp(two);
+    await until(
+      "node2 waits for the bus",
+      () => lab.output("node2").lastIndexOf("starting") > lab.output("node2").lastIndexOf("feed in sync"),
+    );
+    expect([routes(one), routes(two)]).toEqual(before);
+    await lab.startBus();
+    await until("back", async () => (await established(one)) && (await established(two)), 20_000);
+    expect([routes(one), routes(two)]).toEqual(before);
+    expect(watch.seen()).toBe("");
+  });
+
+  test("peers that are configured no more take their routes with them", async () => {
     write(anObject("BGPConfiguration", { name: "default" }, { nodeToNodeMeshEnabled: false }));
     await until("no peers", async () => (await lab.status(one)).peers.length === 0);
     await until("only own blocks", () => routes(one).length === 1 && routes(two).length === 1);
   });
 });
 
+let watches = 0;
+
 /** What `ip monitor route` says meanwhile in a node's main table. */
 function watchRoutes(lab: Lab, node: LabNode) {
-  const label = `watch-${node.name}`;
+  const label = `watch-${node.name}-${watches++}`;
   const child = lab.start(node, label, ["ip", "monitor", "route"]);
   return {
     seen: () => lab.output(label),

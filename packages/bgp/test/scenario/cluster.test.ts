@@ -129,6 +129,20 @@ describe("two nodes", () => {
     expect(one.routes()).toEqual(["blackhole 192.200.59.192/26"]);
   });
 
+  test("recovery begins when the node is known, and waits no longer for a dead peer than its restart time", async () => {
+    const cluster = makeTestCluster();
+    const one = cluster.node("one", A);
+    one.kernel.own.set("192.200.66.0/26", { dst: "192.200.66.0/26", type: "unicast", hops: [{ via: B, dev: "eth0" }] });
+    await one.boot();
+    await cluster.clock.advance(300_000);
+    expect(one.status().disabled).toContain('there is no Node "one"');
+    cluster.write(aNode("one", `${A}/24`), aNode("two", `${B}/24`));
+    await cluster.clock.advance(119_000);
+    expect(one.routes()).toHaveLength(1);
+    await cluster.clock.advance(2_000);
+    expect(one.routes()).toEqual([]);
+  });
+
   test("another's route in our place is left alone and said, and taken when it goes", async () => {
     const { cluster, one } = await pair();
     one.kernel.foreign.add("192.200.3.0/26");
