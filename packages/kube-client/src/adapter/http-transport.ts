@@ -4,6 +4,8 @@
  */
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest } from "node:https";
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
 import { KubeConnectionError } from "../domain/kube-error.ts";
 import type { HttpRequest, HttpResponse, Transport } from "../ports.ts";
 import { readLines } from "./line-stream.ts";
@@ -50,14 +52,22 @@ export function openHttpTransport(config: KubeConfig, options: { readonly timeou
   };
 }
 
-function tlsOptions(config: KubeConfig): Pick<AgentOptions, "rejectUnauthorized" | "ca" | "cert" | "key" | "servername"> {
+type TlsOptions = Pick<AgentOptions, "rejectUnauthorized" | "ca" | "cert" | "key" | "servername" | "checkServerIdentity">;
+
+function tlsOptions(config: KubeConfig): TlsOptions {
   return {
     rejectUnauthorized: !config.insecureSkipTlsVerify,
     ...(config.ca === undefined ? {} : { ca: config.ca }),
     ...(config.cert === undefined ? {} : { cert: config.cert }),
     ...(config.key === undefined ? {} : { key: config.key }),
-    ...(config.tlsServerName === undefined ? {} : { servername: config.tlsServerName }),
+    ...(config.tlsServerName === undefined ? {} : nameToCheck(config.tlsServerName)),
   };
+}
+
+/** An address is no name that TLS can ask for (RFC 6066 §3), yet kubectl takes one: it is held against the certificate alone. */
+function nameToCheck(name: string): Pick<AgentOptions, "servername" | "checkServerIdentity"> {
+  if (isIP(name) === 0) return { servername: name };
+  return { servername: "", checkServerIdentity: (_dialled, certificate) => checkServerIdentity(name, certificate) };
 }
 
 function headersOf(request: HttpRequest, config: KubeConfig, accept: string): Record<string, string> {

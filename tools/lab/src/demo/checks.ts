@@ -25,62 +25,43 @@ export const wget = (url: string): readonly string[] => ["timeout", "2", "busybo
 
 /** The matrix of the demonstration, as the pods stand after the manifests: client-2 is labelled access=granted, client-1 is not. */
 export function connectivityChecks(lab: Lab): readonly Check[] {
-  const ip = (pod: string) => lab.pod(`default/${pod}`)?.ips[0] ?? "0.0.0.0";
   const [node1] = lab.topology.nodes;
-  const pod = (name: string, argv: readonly string[]) => () => lab.podExec(`default/${name}`, argv);
+  const ip = (pod: string) => lab.pod(`default/${pod}`)?.ips[0] ?? "0.0.0.0";
+  const inside = (pod: string, argv: readonly string[]) => () => lab.podExec(`default/${pod}`, argv);
+  const fetch = (name: string, from: string, to: string, url: string, answer: RegExp): Check => ({
+    name,
+    from,
+    to,
+    want: "allowed",
+    answer,
+    try: inside(from, wget(url)),
+  });
+  const refused = (name: string, from: string, to: string, url: string): Check => ({
+    name,
+    from,
+    to,
+    want: "denied",
+    try: inside(from, wget(url)),
+  });
+  const web = "web 10.96.100.10";
   const gateway = lab.topology.gatewayIp;
   return [
-    {
-      name: "same node",
-      from: "client-1",
-      to: "web-1",
-      want: "allowed",
-      answer: /pod=web-1 .*client=192\.200\./,
-      try: pod("client-1", wget(`http://${ip("web-1")}/`)),
-    },
-    {
-      name: "across nodes",
-      from: "client-1",
-      to: "web-2",
-      want: "allowed",
-      answer: /pod=web-2 .*client=192\.200\./,
-      try: pod("client-1", wget(`http://${ip("web-2")}/`)),
-    },
-    {
-      name: "across nodes, back",
-      from: "client-2",
-      to: "web-1",
-      want: "allowed",
-      answer: /pod=web-1/,
-      try: pod("client-2", wget(`http://${ip("web-1")}/`)),
-    },
+    fetch("same node", "client-1", "web-1", `http://${ip("web-1")}/`, /pod=web-1 .*client=192\.200\./),
+    fetch("across nodes", "client-1", "web-2", `http://${ip("web-2")}/`, /pod=web-2 .*client=192\.200\./),
+    fetch("across nodes, back", "client-2", "web-1", `http://${ip("web-1")}/`, /pod=web-1/),
     {
       name: "ping across nodes",
       from: "client-1",
       to: "client-2",
       want: "allowed",
-      try: pod("client-1", ["busybox", "ping", "-c", "1", "-W", "2", ip("client-2")]),
+      try: inside("client-1", ["busybox", "ping", "-c", "1", "-W", "2", ip("client-2")]),
     },
-    {
-      name: "pod → Service VIP",
-      from: "client-1",
-      to: "web 10.96.100.10",
-      want: "allowed",
-      answer: /pod=web-/,
-      try: pod("client-1", wget("http://10.96.100.10/")),
-    },
-    {
-      name: "name → Service",
-      from: "client-2",
-      to: "web.default.svc",
-      want: "allowed",
-      answer: /pod=web-/,
-      try: pod("client-2", wget("http://web.default.svc.cluster.local/")),
-    },
+    fetch("pod → Service VIP", "client-1", web, "http://10.96.100.10/", /pod=web-/),
+    fetch("name → Service", "client-2", "web.default.svc", "http://web.default.svc.cluster.local/", /pod=web-/),
     {
       name: "node → Service VIP",
       from: "node1",
-      to: "web 10.96.100.10",
+      to: web,
       want: "allowed",
       answer: /pod=web-/,
       try: () => exec(wget("http://10.96.100.10/"), { netns: node1?.netns ?? "" }),
@@ -93,30 +74,16 @@ export function connectivityChecks(lab: Lab): readonly Check[] {
       answer: /pod=web-1/,
       try: () => exec(wget(`http://${node1?.lanIp}:8080/`), { netns: lab.topology.outsideNetns }),
     },
-    {
-      name: "outgoing NAT",
-      from: "client-1",
-      to: `outside ${gateway}`,
-      want: "allowed",
-      answer: new RegExp(`client=${node1?.lanIp}\\b`),
-      try: pod("client-1", wget(`http://${gateway}:${PORTS.outsideWeb}/`)),
-    },
-    {
-      name: "policy allows",
-      from: "client-2",
-      to: "db",
-      want: "allowed",
-      answer: /pod=db/,
-      try: pod("client-2", wget(`http://${ip("db")}/`)),
-    },
-    { name: "policy denies", from: "client-1", to: "db", want: "denied", try: pod("client-1", wget(`http://${ip("db")}/`)) },
-    {
-      name: "policy denies, by VIP",
-      from: "client-1",
-      to: "db 10.96.100.20",
-      want: "denied",
-      try: pod("client-1", wget("http://10.96.100.20/")),
-    },
+    fetch(
+      "outgoing NAT",
+      "client-1",
+      `outside ${gateway}`,
+      `http://${gateway}:${PORTS.outsideWeb}/`,
+      new RegExp(`client=${node1?.lanIp}\\b`),
+    ),
+    fetch("policy allows", "client-2", "db", `http://${ip("db")}/`, /pod=db/),
+    refused("policy denies", "client-1", "db", `http://${ip("db")}/`),
+    refused("policy denies, by VIP", "client-1", "db 10.96.100.20", "http://10.96.100.20/"),
   ];
 }
 

@@ -130,7 +130,7 @@ export function nodeProcesses(t: Topology, node: NodePlan): readonly ProcessSpec
     node: node.name,
   });
   return [
-    daemon("proxy-nat"),
+    daemon("proxy-nat", ["--cluster-cidr", NETWORK.podPool]),
     daemon("felix"),
     daemon("bgp"),
     daemon("ipam", etcd),

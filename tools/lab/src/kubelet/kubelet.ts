@@ -1,6 +1,6 @@
 import { type KubeClient, type KubeObject, isAlreadyExists, isNotFound, reflect, RESOURCES } from "@calico/kube-client";
 import { pause, retry } from "@calico/daemon";
-import { makePodWorker, type PodWorker, type WorkerPorts } from "./pod-worker.ts";
+import { PodWorker, type WorkerPorts } from "./pod-worker.ts";
 import { type PodSpec, podSpecOf } from "./pod-spec.ts";
 
 const LIVENESS_MS = 500;
@@ -18,10 +18,10 @@ interface Entry {
 export async function runKubelet(ports: WorkerPorts, signal: AbortSignal): Promise<void> {
   const entries = new Map<string, Entry>();
   for (const r of ports.records.load())
-    entries.set(r.uid, { worker: makePodWorker(r.uid, ports, r), spec: undefined, dirty: false, busy: false });
+    entries.set(r.uid, { worker: new PodWorker(r.uid, ports, r), spec: undefined, dirty: false, busy: false });
 
   const entryOf = (uid: string): Entry => {
-    const entry = entries.get(uid) ?? { worker: makePodWorker(uid, ports), spec: undefined, dirty: false, busy: false };
+    const entry = entries.get(uid) ?? { worker: new PodWorker(uid, ports), spec: undefined, dirty: false, busy: false };
     entries.set(uid, entry);
     return entry;
   };
