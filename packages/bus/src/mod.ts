@@ -4,3 +4,4 @@ export { type FeedOptions, openFeed } from "./adapter/open.ts";
 export type { Feed, FeedStatus } from "./service/feed.ts";
 export { openReporter, type Reporter, type ReporterOptions } from "./adapter/reporter.ts";
 export { openReports, type Report, type ReportsOptions } from "./adapter/reports.ts";
+export { type HistoryMessage, type HistoryOptions, type LogHistory, openHistory } from "./adapter/history.ts";

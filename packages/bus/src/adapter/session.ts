@@ -2,7 +2,7 @@ import { AckPolicy, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, t
 import { nanos } from "@nats-io/nats-core";
 import type { Nats } from "./nats.ts";
 
-/** The last message of each subject of a stream, then all that follow, without a gap. */
+/** The last message of each subject of a stream (`history`: every message that it keeps), then all that follow, without a gap. */
 export interface StreamSession {
   /** The stream's newest sequence just before the session began. */
   readonly lastSeq: number;
@@ -29,12 +29,12 @@ const BROKEN: ReadonlySet<string> = new Set([
  */
 export async function openSession(
   nats: Nats,
-  o: { readonly stream: string; readonly filter: string; readonly headersOnly?: boolean },
+  o: { readonly stream: string; readonly filter: string; readonly headersOnly?: boolean; readonly history?: boolean },
 ): Promise<StreamSession> {
   const { js, jsm } = await nats.use();
   const lastSeq = (await jsm.streams.info(o.stream)).state.last_seq;
   const config: Partial<ConsumerConfig> = {
-    deliver_policy: DeliverPolicy.LastPerSubject,
+    deliver_policy: o.history === true ? DeliverPolicy.All : DeliverPolicy.LastPerSubject,
     filter_subject: o.filter,
     ack_policy: AckPolicy.None,
     mem_storage: true,
@@ -44,7 +44,12 @@ export async function openSession(
   };
   const { name } = await jsm.consumers.add(o.stream, config);
   const consumer = await js.consumers.get(o.stream, name);
-  const messages = await consumer.consume({ max_messages: 500, expires: 5000, idle_heartbeat: 1000, abort_on_missing_resource: true });
+  const messages = await consumer.consume({
+    max_messages: o.history === true ? 5000 : 500,
+    expires: 5000,
+    idle_heartbeat: 1000,
+    abort_on_missing_resource: true,
+  });
   const unlisten = nats.onDisconnect(() => messages.stop(new Error("nats disconnected")));
   void watchStatus(messages);
   return {
