@@ -98,6 +98,11 @@ export class Dataplane {
     }
   }
 
+  /** Why a tunnel that a pool asks for cannot be had, by its kind. */
+  get tunnelFaults(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#tunnels.faults);
+  }
+
   /** For health and status: what is in force, what is missing. */
   describe(): Readonly<Record<string, unknown>> {
     return {
@@ -106,7 +111,7 @@ export class Dataplane {
       chains: this.#tables.reduce((sum, tables) => sum + tables.chainCount, 0),
       refusedChains: this.#tables.reduce((sum, tables) => sum + tables.refusedCount, 0),
       sets: this.#program.sets.size,
-      tunnelFaults: Object.fromEntries(this.#tunnels.faults),
+      tunnelFaults: this.tunnelFaults,
     };
   }
 }

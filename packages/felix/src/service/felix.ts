@@ -54,6 +54,7 @@ export class Felix {
   #calcMs = 0;
   #oldestMs: number | undefined;
   #work = false;
+  #saidFaults = "{}";
 
   constructor(ports: FelixPorts, options: FelixOptions) {
     this.#p = ports;
@@ -177,6 +178,7 @@ export class Felix {
     metrics.observe("felix_calc_graph_update_time_seconds", calcMs / 1000);
     metrics.observe("felix_int_dataplane_apply_time_seconds", kernelMs / 1000);
     for (const [name, value] of Object.entries(graphGauges(graph))) metrics.set(name, value);
+    this.#sayTunnelFaults();
     this.#settle(outcome, revision, { busMs: Math.max(0, queuedMs - calcMs), calcMs, kernelMs });
   }
 
@@ -215,6 +217,16 @@ export class Felix {
       repaired: repaired.slice(0, NAMES_MAX),
       at: new Date().toISOString(),
     });
+  }
+
+  /** Once per fault, not once per look: the status repeats it. */
+  #sayTunnelFaults(): void {
+    const { tunnelFaults } = this.#p.dataplane;
+    const text = JSON.stringify(tunnelFaults);
+    if (text === this.#saidFaults) return;
+    this.#saidFaults = text;
+    if (text === "{}") this.#p.log.info("tunnels available");
+    else this.#p.log.warn("tunnel not available", tunnelFaults);
   }
 
   #retryMs(): number {
