@@ -4,13 +4,13 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
-import { type LogLevel, makeLogger, untilSignal } from "@calico/daemon";
+import { type LogLevel, makeLogger, retry, untilSignal } from "@calico/daemon";
 import { openEtcd } from "@calico/datastore";
 import { parseOptions } from "./adapter/options.ts";
 import { loadTokens } from "./adapter/tokens.ts";
 import { serveApi } from "./adapter/http-server.ts";
 import { makeApi } from "./service/api.ts";
-import { bootstrap } from "./service/bootstrap.ts";
+import { bootstrap, keepBootstrapped } from "./service/bootstrap.ts";
 import { keepExpiring } from "./service/expire-events.ts";
 import { makeRegistry } from "./service/registry.ts";
 
@@ -46,9 +46,14 @@ const registry = makeRegistry(ports);
 const tls =
   options.tls === undefined ? undefined : { cert: readFileSync(options.tls.cert, "utf8"), key: readFileSync(options.tls.key, "utf8") };
 const authenticate = loadTokens(options.tokenFile);
-await bootstrap(ports, registry, { ip: options.advertise, port: options.port });
+const advertised = { ip: options.advertise, port: options.port };
+const onError = (error: unknown, attempt: number) => log.warn("etcd not ready, retrying", { attempt, error });
+await retry(() => bootstrap(ports, registry, advertised), { signal, onError });
 const handle = makeApi(ports, registry, { address: `${options.host}:${options.port}` });
 const server = app.use(await serveApi({ ...options, tls, authenticate, handle, log }));
 log.info("serving", { host: options.host, port: server.port, tls: tls !== undefined });
-await keepExpiring(ports, registry, { signal, log });
+await Promise.all([
+  keepExpiring(ports, registry, { signal, log }),
+  retry(() => keepBootstrapped(ports, registry, { advertised, signal }), { signal, onError }),
+]);
 log.info("stopped", { reason: String(signal.reason) });

@@ -4,11 +4,10 @@ import { createServer as createHttp, type IncomingMessage, type Server, type Ser
 import { createServer as createHttps } from "node:https";
 import type { Logger } from "@calico/daemon";
 import { ApiError, type Status, tooLarge, unauthorized } from "../domain/api-error.ts";
-import type { ApiAnswer, ApiRequest } from "../service/api.ts";
+import { type ApiAnswer, type ApiRequest, HEALTH_PATHS } from "../service/api.ts";
 import type { Authenticate } from "./tokens.ts";
 
 const MAX_BODY_OCTETS = 3 * 1024 * 1024;
-const OPEN_PATHS = ["/healthz", "/livez", "/readyz"];
 
 export interface ServerOptions {
   readonly host: string;
@@ -51,7 +50,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   response.on("error", (error) => gone.abort(error));
   const url = new URL(request.url ?? "/", "http://server");
   try {
-    if (!OPEN_PATHS.includes(url.pathname) && !options.authenticate(request.headers.authorization)) throw unauthorized();
+    if (!HEALTH_PATHS.includes(url.pathname) && !options.authenticate(request.headers.authorization)) throw unauthorized();
     const result = await options.handle({
       method: request.method ?? "GET",
       path: url.pathname,

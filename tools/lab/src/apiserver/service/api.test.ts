@@ -3,11 +3,13 @@ import { parseCidr } from "@calico/model";
 import { expect, test } from "vitest";
 import { ApiError } from "../domain/api-error.ts";
 import { type ApiAnswer, makeApi } from "./api.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { bootstrap, keepBootstrapped } from "./bootstrap.ts";
 import { expireEvents } from "./expire-events.ts";
 import { makeRegistry } from "./registry.ts";
 
-type Body = { metadata: { name: string; resourceVersion: string; uid: string; continue?: string; [k: string]: unknown }; [k: string]: any };
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- a test looks into JSON of many shapes
+type Any = any;
+type Body = { metadata: { name: string; resourceVersion: string; uid: string; continue?: string; [k: string]: unknown }; [k: string]: Any };
 
 async function world() {
   const store = makeFakeStore();
@@ -87,6 +89,21 @@ test("bootstrap: namespaces and the Service kubernetes; again it changes nothing
   const before = store.revision;
   await bootstrap(ports, registry, { ip: "192.168.81.100", port: 6443 });
   expect(store.revision).toBe(before);
+});
+
+test("keepBootstrapped: the Service kubernetes comes back", async () => {
+  const { ports, registry, ok } = await world();
+  const stop = new AbortController();
+  const keeping = keepBootstrapped(ports, registry, { advertised: { ip: "192.168.81.100", port: 6443 }, signal: stop.signal });
+  await ok("DELETE", `${SERVICES}/kubernetes`);
+  const address = () =>
+    ok("GET", `${SERVICES}/kubernetes`).then(
+      (s) => s.spec.clusterIP,
+      () => "none",
+    );
+  await expect.poll(address).toBe("10.96.0.1");
+  stop.abort();
+  await keeping;
 });
 
 test("create: twice is 409; without namespace 404; into a namespace that goes 403", async () => {

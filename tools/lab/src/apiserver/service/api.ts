@@ -37,6 +37,9 @@ const PATCHES: Readonly<Record<string, (target: Json, patch: Json) => Json>> = {
   "application/strategic-merge-patch+json": strategicPatch,
 };
 
+/** Answered without a token. `/livez` too asks etcd: the process has no other life than its store. */
+export const HEALTH_PATHS: readonly string[] = ["/healthz", "/livez", "/readyz"];
+
 export interface ApiOptions {
   readonly address: string;
   readonly bookmarkMs?: number;
@@ -45,6 +48,7 @@ export interface ApiOptions {
 export function makeApi(ports: ServerPorts, registry: Registry, options: ApiOptions): (request: ApiRequest) => Promise<ApiAnswer> {
   return async (request) => {
     const target = parseTarget(request.path);
+    if (target === undefined && HEALTH_PATHS.includes(request.path)) return health(ports);
     if (target === undefined) return document(request, options.address);
     return target.name === undefined ? collection(target, request) : one({ ...target, name: target.name }, request);
   };
@@ -137,10 +141,15 @@ function openWatch(
   return renderEvent({ kind: target.kind, version: target.version, shape: how.shape, nowMs: () => ports.clock().getTime() }, events);
 }
 
+/** Healthy is who can read etcd: without it no request can be answered. Throws StoreUnavailable, which is answered with 503. */
+async function health({ store }: ServerPorts): Promise<ApiAnswer> {
+  await store.get("/registry/health");
+  return { kind: "raw", code: 200, type: "text/plain", body: "ok" };
+}
+
 function document(request: ApiRequest, address: string): ApiAnswer {
   if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed();
   const path = request.path.replace(/\/+$/, "");
-  if (["/healthz", "/livez", "/readyz"].includes(path)) return { kind: "raw", code: 200, type: "text/plain", body: "ok" };
   if (path === "/version") return json(VERSION);
   if (path === "/api") return json(apiVersions(address));
   if (path === "/apis") return json(groupList());

@@ -1,7 +1,7 @@
 import { formatIp, nthIp } from "@calico/model";
 import { ApiError } from "../domain/api-error.ts";
 import type { ApiObject } from "../domain/api-object.ts";
-import { kindNamed } from "../domain/kinds.ts";
+import { kindNamed, storageKey } from "../domain/kinds.ts";
 import type { ServerPorts } from "../ports.ts";
 import type { Registry } from "./registry.ts";
 
@@ -52,5 +52,21 @@ async function ensure(registry: Registry, wanted: Wanted): Promise<void> {
       ...wanted,
       metadata: { ...current.metadata, ...wanted.metadata },
     }));
+  }
+}
+
+/** Put the Service `kubernetes` back whenever somebody deletes it. Ends with the signal; throws when etcd cannot be read. */
+export async function keepBootstrapped(
+  ports: ServerPorts,
+  registry: Registry,
+  o: { readonly advertised: Advertised; readonly signal: AbortSignal },
+): Promise<void> {
+  const key = storageKey(kindNamed("Service"), { namespace: "default", name: "kubernetes" });
+  while (!o.signal.aborted) {
+    const { revision } = await ports.store.list(key);
+    await bootstrap(ports, registry, o.advertised);
+    for await (const change of ports.store.watch(key, { fromRevision: revision + 1, signal: o.signal })) {
+      if (change.kind === "compacted" || (change.kind === "delete" && change.key === key)) break;
+    }
   }
 }
