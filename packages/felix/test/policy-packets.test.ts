@@ -207,6 +207,30 @@ const ROWS: readonly Row[] = [
     want: "accept",
   },
   {
+    name: "a network but not a part of it",
+    policies: [ingress("p", allow({ nets: ["192.0.2.0/24"], notNets: ["192.0.2.9/32"] }))],
+    packet: "192.0.2.9>web tcp/80",
+    want: "drop",
+  },
+  {
+    name: "a network but not a part of it, the rest",
+    policies: [ingress("p", allow({ nets: ["192.0.2.0/24"], notNets: ["192.0.2.9/32"] }))],
+    packet: "192.0.2.11>web tcp/80",
+    want: "accept",
+  },
+  {
+    name: "a protocol and not another",
+    policies: [ingress("p", allow({}, { protocol: "TCP", notProtocol: "UDP" }))],
+    packet: "192.0.2.9>web tcp/80",
+    want: "accept",
+  },
+  {
+    name: "a protocol and not the same",
+    policies: [ingress("p", allow({}, { protocol: "TCP", notProtocol: 6 }))],
+    packet: "192.0.2.9>web tcp/80",
+    want: "drop",
+  },
+  {
     name: "many networks on both sides and many ports",
     policies: [
       ingress(

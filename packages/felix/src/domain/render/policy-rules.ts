@@ -30,7 +30,7 @@ export function renderPolicyRule(rule: PolicyRule, { family, marks }: PolicyRend
   if (forFamily === undefined) return [];
   const blocks = makeBlocks(marks);
   const matches = [
-    ...protocolMatches(forFamily, family),
+    ...protocolMatches(forFamily, family, blocks),
     ...sideMatches(forFamily, "source", family, blocks),
     ...sideMatches(forFamily, "destination", family, blocks),
   ];
@@ -80,23 +80,27 @@ function restrictSide(side: RuleSide, family: Family): RuleSide | undefined {
   return { ...side, nets, notNets };
 }
 
-function protocolMatches(rule: PolicyRule, family: Family): readonly string[] {
+/** iptables takes one `-p` per rule, so a protocol with an exception is a block. */
+function protocolMatches(rule: PolicyRule, family: Family, blocks: Blocks): readonly string[] {
+  const both = rule.protocol !== undefined && rule.notProtocol !== undefined;
+  if (both) blocks.noneOf([m.protocolMatch(rule.notProtocol)]);
   return [
     ...(rule.protocol === undefined ? [] : [m.protocolMatch(rule.protocol)]),
-    ...(rule.notProtocol === undefined ? [] : [m.notProtocolMatch(rule.notProtocol)]),
+    ...(rule.notProtocol === undefined || both ? [] : [m.notProtocolMatch(rule.notProtocol)]),
     ...(rule.icmp === undefined ? [] : [m.icmpMatch(family, rule.icmp)]),
     ...(rule.notIcmp === undefined ? [] : [m.icmpMatch(family, rule.notIcmp, true)]),
   ];
 }
 
-/** The matches of one side that fit into the last rule; what does not becomes a block. */
+/** The matches of one side that fit into the last rule; what does not becomes a block. One rule takes one address match per side. */
 function sideMatches(rule: PolicyRule, direction: Direction, family: Family, blocks: Blocks): readonly string[] {
   const side = rule[direction];
   const protocol = rule.protocol === undefined ? "" : m.protocolMatch(rule.protocol);
   const inline: string[] = [];
   if (side.nets.length > 1) blocks.anyOf(side.nets.map((net) => m.netMatch(direction, net)));
   else inline.push(...side.nets.map((net) => m.netMatch(direction, net)));
-  if (side.notNets.length > 1) blocks.noneOf(side.notNets.map((net) => m.netMatch(direction, net)));
+  if (side.notNets.length > 1 || (side.notNets.length === 1 && side.nets.length === 1))
+    blocks.noneOf(side.notNets.map((net) => m.netMatch(direction, net)));
   else inline.push(...side.notNets.map((net) => m.notNetMatch(direction, net)));
   inline.push(...side.sets.map((id) => m.setMatch(family, id, direction)));
   inline.push(...side.notSets.map((id) => m.notSetMatch(family, id, direction)));

@@ -39,11 +39,15 @@ const OPTIONS: Readonly<Record<string, Match>> = {
 
 export type ParsedAction = { readonly kind: "jump" | "goto"; readonly target: string; readonly words: readonly string[] } | undefined;
 
+/** What iptables takes once per rule; twice, it refuses the rule. */
+const ONCE: ReadonlySet<string> = new Set(["-i", "-o", "-p", "--source", "--destination"]);
+
 /** Whether all matches hold, and what the rule then does. A `!` before an option or in its module's arguments turns that option round. */
 export function evaluateRule(rule: string, context: TraceContext): { readonly matched: boolean; readonly action: ParsedAction } {
   const r: Reader = { words: splitWords(rule), at: 0 };
   let matched = true;
   let not = false;
+  const seen = new Set<string>();
   while (r.at < r.words.length) {
     const word = next(r);
     if (word === "!") {
@@ -55,6 +59,9 @@ export function evaluateRule(rule: string, context: TraceContext): { readonly ma
     }
     const option = OPTIONS[word];
     if (option === undefined) throw new Error(`Cannot trace rule "${rule}": option ${word} is not known to the tracer`);
+    if (ONCE.has(word) && seen.has(word))
+      throw new Error(`Cannot trace rule "${rule}": ${word} is there twice; the kernel would refuse the rule`);
+    seen.add(word);
     if (option(r, context) === not && word !== "-m") matched = false;
     if (word !== "-m") not = false;
   }
