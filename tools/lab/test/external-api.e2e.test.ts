@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import process from "node:process";
 import { freePort, startEtcd, type TestEtcd } from "@calico/datastore/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
