@@ -27,7 +27,11 @@ await new Command("bench")
     console.log(o.json ? JSON.stringify({ suite: name, rows }) : renderTable(rows ?? []));
     process.exit(rows?.some(({ ok }) => ok === false) ? 1 : 0);
   })
-  .parseAsync();
+  .parseAsync()
+  .catch((error: unknown) => {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  });
 
 function renderTable(rows: readonly Row[]): string {
   const table = new Table({ head: ["", "figure", "value", "unit", "peer", "ratio", "goal"] });
