@@ -24,7 +24,7 @@ const log = makeLogger({ component: "ipam", level: options.logLevel, node: optio
 const metrics = makeMetrics(METRICS);
 const wakeup = makeWakeup();
 const home: EtcdTarget = { endpoints: [...options.etcd] };
-const tunnelFacts = [prefixOf("IPPool"), prefixOf("Node")];
+const tunnelFacts = [prefixOf("IPPool"), prefixOf("Node"), prefixOf("FelixConfiguration")];
 
 await using app = new AsyncDisposableStack();
 const opened = makeTargetCache({

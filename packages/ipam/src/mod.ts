@@ -7,8 +7,10 @@ export type {
   Clock,
   FamilyAssignment,
   Ipam,
+  IpamAdmin,
   IpamError,
   Owner,
+  OwnerAttributes,
   PoolUtilization,
   ReleaseIpRequest,
   ReleaseOutcome,
@@ -22,6 +24,11 @@ export { connectUnix, listenUnix, readLines, type UnixServer } from "./adapter/u
 export { endpointsOf, targetKey, type EtcdTarget } from "./domain/protocol.ts";
 export { makeKeyedLock, type KeyedLock } from "./service/keyed-lock.ts";
 export { makeTargetCache } from "./service/serve.ts";
-export { makeIpam, type IpamOptions } from "./service/ipam.ts";
+export { makeIpam, type IpamLibrary, type IpamOptions } from "./service/ipam.ts";
+export { DEFAULT_CONFIG, parseConfig, type IpamConfig } from "./domain/config.ts";
 export { brokenInvariant, parseBlock, renderBlock } from "./domain/block-json.ts";
-export { parsePool, type Pool, type Use } from "./domain/pools.ts";
+export { freeOrdinals, isCooling, isEmpty, ordinalsOfHandle, ownerOf } from "./domain/block.ts";
+export { heldBy, parseHandle, type Handle } from "./domain/handle.ts";
+export { claimantText, parseAffinity, parseClaimant, type AffinityState, type Claimant } from "./domain/affinity.ts";
+export { reservedCidrs, reservedIn } from "./domain/reservations.ts";
+export { parsePool, poolOfBlock, poolOfIp, type Pool, type Use } from "./domain/pools.ts";

@@ -1,5 +1,6 @@
 /** What IPAM offers to others, and what it needs of the world besides the datastore. */
 import type { Result } from "@calico/model";
+import type { IpamConfig } from "./domain/config.ts";
 import type { Use } from "./domain/pools.ts";
 
 /** Milliseconds since 1970. */
@@ -35,6 +36,7 @@ export type AssignIpRequest = {
   readonly handle?: string;
   readonly attrs?: Readonly<Record<string, string>>;
   readonly use?: Use;
+  readonly maxPerHandle?: number;
 };
 
 export type ReleaseIpRequest = { readonly ip: string; readonly handle?: string; readonly sequence?: bigint };
@@ -79,7 +81,7 @@ export type PoolUtilization = {
   readonly blocks: readonly BlockUtilization[];
 };
 
-export type TunnelKind = "ipip" | "vxlan" | "vxlanV6";
+export type TunnelKind = "ipip" | "vxlan" | "vxlanV6" | "wireguard" | "wireguardV6";
 export type TunnelOutcome = { readonly kind: TunnelKind; readonly address: string | undefined; readonly changed: boolean };
 
 /** Address management over the datastore. Faults of the datastore throw; everything a caller can act on is a value. */
@@ -97,4 +99,38 @@ export interface Ipam {
   releaseHostAffinities(node: string, o?: { readonly mustBeEmpty?: boolean }): Promise<Result<readonly string[], IpamError>>;
   /** Give or take the node's tunnel addresses as the pools ask for, and write them into the Node. */
   ensureTunnelAddresses(node: string): Promise<Result<readonly TunnelOutcome[], IpamError>>;
+}
+
+export type OwnerAttributes = { readonly active?: Readonly<Record<string, string>>; readonly alternate?: Readonly<Record<string, string>> };
+
+/**
+ * What operators and controllers do besides, on the datastore itself: not offered on the node's socket.
+ *
+ * Source: calico libcalico-go/lib/ipam/interface.go.
+ */
+export interface IpamAdmin {
+  /** Claim all blocks of a CIDR for a node; those of others are in `failed`. */
+  claimAffinity(
+    cidr: string,
+    node: string,
+  ): Promise<Result<{ readonly claimed: readonly string[]; readonly failed: readonly string[] }, IpamError>>;
+  /** Give back a node's claims on the blocks of a CIDR. `notEmpty` error of kind "taken" with `mustBeEmpty`. */
+  releaseAffinity(cidr: string, node: string, o?: { readonly mustBeEmpty?: boolean }): Promise<Result<readonly string[], IpamError>>;
+  /** Give back one block, whoever's it is. */
+  releaseBlockAffinity(block: string, o?: { readonly mustBeEmpty?: boolean }): Promise<Result<readonly string[], IpamError>>;
+  /** Give back every claim in a pool: before the pool goes. Blocks in use stay, without an affinity. */
+  releasePoolAffinities(pool: string): Promise<Result<readonly string[], IpamError>>;
+  /** Give back a host's claims, and forget the host. */
+  removeHost(node: string): Promise<Result<readonly string[], IpamError>>;
+  /** See to it that the node has a block of each family asked for; the answer names one of each. */
+  ensureBlock(
+    request: Omit<AutoAssignRequest, "num4" | "num6" | "handle" | "attrs"> & { readonly v4: boolean; readonly v6: boolean },
+  ): Promise<Result<{ readonly v4: string | undefined; readonly v6: string | undefined }, IpamError>>;
+  config(): Promise<Result<IpamConfig, IpamError>>;
+  /** Change some fields. The answer says whether something was written. */
+  setConfig(change: Partial<IpamConfig>): Promise<Result<{ readonly config: IpamConfig; readonly written: boolean }, IpamError>>;
+  /** Put back what has cooled down, in all blocks; the answer is how many addresses. */
+  collectCold(): Promise<Result<number, IpamError>>;
+  /** Change who an address is said to be for, while it is the handle's. */
+  setOwnerAttributes(ip: string, handle: string, attributes: OwnerAttributes): Promise<Result<void, IpamError>>;
 }

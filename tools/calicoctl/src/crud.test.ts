@@ -1,3 +1,4 @@
+import { makeIpam } from "@calico/ipam";
 import { expect, test } from "vitest";
 import { makeFakeCli } from "./testing.ts";
 
@@ -262,4 +263,18 @@ test("validate: needs no datastore", async () => {
   const cli = makeFakeCli(files({ "dir/a.yaml": POOL, "dir/b.yaml": POLICY }));
   expect((await cli.run("validate -f dir/")).out).toBe("Successfully validated 2 resource(s)\n");
   expect(cli.store.dump().size).toBe(0);
+});
+
+test("delete: a pool gives back the nodes' claims in it, and its addresses stay their owners'", async () => {
+  const cli = makeFakeCli(files({ f: pool("pool1", "10.0.0.0/16"), g: { ...POOL, spec: { cidr: "10.0.0.0/16", blockSize: 28 } } }));
+  await cli.run("apply -f f");
+  const ipam = makeIpam({ store: cli.store });
+  await ipam.autoAssign({ node: "n1", num4: 1, num6: 0, handle: "h1" });
+  await ipam.ensureBlock({ node: "n2", v4: true, v6: false });
+  expect((await cli.run("delete ippool pool1")).code).toBe(0);
+  const left = [...cli.store.dump().keys()].filter((key) => key.startsWith("/calico/ipam/"));
+  expect(left.filter((key) => key.includes("/host/"))).toEqual([]);
+  expect(left.filter((key) => key.includes("/assignment/"))).toHaveLength(1);
+  expect((await cli.run("apply -f g")).err).toMatch(/blocksize is not the same as existing block 10\.0\./);
+  expect((await cli.run("apply -f f")).code).toBe(0);
 });

@@ -1,6 +1,6 @@
 /** What the commands need of the world. */
 import type { ResourceClient, Store } from "@calico/datastore";
-import type { Ipam } from "@calico/ipam";
+import type { IpamLibrary } from "@calico/ipam";
 
 export interface Io {
   /** One line to standard output. */
@@ -15,6 +15,7 @@ export interface Io {
   renderYaml(value: unknown): Promise<string>;
   /** One JSON line to a unix socket, one back; undefined if nobody listens there. */
   askSocket(path: string, request: unknown): Promise<unknown>;
+  pause(ms: number): Promise<void>;
 }
 
 /** What a command runs with. The datastore is connected to by whoever asks for it first. */
@@ -23,5 +24,5 @@ export interface Context {
   store(): Promise<Store>;
   /** Refuses a cluster of another version, unless told not to mind. */
   client(options?: { readonly anyVersion?: boolean }): Promise<ResourceClient>;
-  ipam(): Promise<Ipam>;
+  ipam(): Promise<IpamLibrary>;
 }

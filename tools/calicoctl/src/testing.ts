@@ -69,5 +69,6 @@ function fakeIo(files: Map<string, string>, sockets: ReadonlyMap<string, unknown
     parseYaml: async (_file, text) => [...parseAllDocuments(text)].map((document) => document.toJS() as unknown),
     renderYaml: async (value) => stringify(value, { sortMapEntries: true }),
     askSocket: async (path) => sockets.get(path),
+    pause: async () => {},
   };
 }

@@ -1,5 +1,5 @@
 /** Assignment of one given address. Source: calico libcalico-go/lib/ipam/ipam.go (AssignIP). */
-import { cidrOf, formatIp, ordinalOf, parseIp } from "@calico/model";
+import { cidrOf, formatCidr, formatIp, ordinalOf, parseIp } from "@calico/model";
 import type { Cidr, Ip } from "@calico/model";
 import { claimantText } from "../domain/affinity.ts";
 import type { Claimant } from "../domain/affinity.ts";
@@ -28,6 +28,7 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
       owner: { handleId: request.handle, attrs: request.attrs ?? {} },
       cooldownSec: facts.config.cooldownSec,
       affinity,
+      maxPerHandle: request.maxPerHandle,
     });
   let outcome = await give();
   if (outcome === "missing") outcome = await claimThen(ports, { cidr, claimant, give });
@@ -35,6 +36,7 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
   if (outcome === "taken") throw new IpamFault("taken", `Address already assigned in block: ${request.ip}`);
   if (outcome === "foreign")
     throw new IpamFault("affinity", `Block host affinity does not match: ${request.ip} is in another host's block and affinity is strict`);
+  if (outcome === "orphan") throw new IpamFault("affinity", `Attempt to assign from block ${formatCidr(cidr)} with no affinity`);
   throw new IpamFault("conflict", `Cannot assign ${request.ip}: its block was removed again at once; try again`);
 }
 

@@ -25,7 +25,8 @@ import type { GivePorts } from "./give.ts";
 
 export type AssignPorts = GivePorts & { readonly reader: Pick<Store, "get" | "list">; readonly store: Pick<Store, "get" | "list"> };
 
-type Job = {
+/** One call for one family, while it runs. */
+export type Job = {
   readonly ports: AssignPorts;
   readonly request: AutoAssignRequest;
   readonly facts: Facts;
@@ -52,9 +53,14 @@ export async function assignFamily(
   return { requested: o.count, ips: job.got, messages: job.messages };
 }
 
-async function makeJob(
+export async function makeJob(
   ports: AssignPorts,
-  { request, facts, family, count }: { request: AutoAssignRequest; facts: Facts; family: Family; count: number },
+  {
+    request,
+    facts,
+    family,
+    count,
+  }: { readonly request: AutoAssignRequest; readonly facts: Facts; readonly family: Family; readonly count: number },
 ): Promise<Job> {
   const requested = ((family === 4 ? request.pools4 : request.pools6) ?? []).map(cidrAsked);
   const use = request.use ?? "Workload";
@@ -84,7 +90,7 @@ function missing(job: Job): number {
 }
 
 /** The host's claims of the family, in key order. */
-async function affineBlocks({ ports, claimant, family }: Job): Promise<readonly Affine[]> {
+export async function affineBlocks({ ports, claimant, family }: Job): Promise<readonly Affine[]> {
   const prefix = affinityPrefix(claimant.name, family).replace("/host/", `/${claimant.type}/`);
   const { items } = await ports.reader.list(prefix);
   return items.flatMap(({ key, value }) => {
@@ -95,7 +101,7 @@ async function affineBlocks({ ports, claimant, family }: Job): Promise<readonly 
 
 async function fromAffine(job: Job, affine: readonly Affine[]): Promise<void> {
   const inPools = affine.filter((a) => poolOfBlock(job.pools, a.cidr) !== undefined);
-  if ((job.family === 4 ? job.request.pools4 : job.request.pools6)?.length === undefined) await giveBackUnselected(job, affine);
+  if (((job.family === 4 ? job.request.pools4 : job.request.pools6) ?? []).length === 0) await giveBackUnselected(job, affine);
   for (const { cidr, confirmed } of inPools) {
     if (missing(job) === 0) return;
     if (!confirmed && (await claimBlock(job.ports, cidr, job.claimant)) === "taken") continue;
@@ -129,6 +135,7 @@ async function give(job: Job, cidr: Cidr, affinity: string | undefined): Promise
     reserved,
     cooldownSec: facts.config.cooldownSec,
     affinity,
+    maxPerHandle: job.request.maxPerHandle,
   });
   if (typeof outcome === "string") return outcome;
   job.got.push(...outcome.map((ordinal) => ({ address: `${formatIp(nthIp(cidr, ordinal))}/${cidr.len}` })));
@@ -154,7 +161,7 @@ async function fromNewBlocks(job: Job, owned: number): Promise<void> {
   else await borrow(job);
 }
 
-async function claimFree(job: Job): Promise<Cidr | undefined> {
+export async function claimFree(job: Job): Promise<Cidr | undefined> {
   const free = findFreeBlocks(job.ports.store, { pools: job.pools, reserved: job.facts.reserved, seed: job.claimant.name });
   for await (const cidr of free) if ((await claimBlock(job.ports, cidr, job.claimant)) === "claimed") return cidr;
   return undefined;

@@ -7,7 +7,7 @@
 import { affinityKey, blockKey, formatCidr } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import { claimantText, parseAffinity, renderAffinity } from "../domain/affinity.ts";
-import type { Claimant } from "../domain/affinity.ts";
+import type { AffinityState, Claimant } from "../domain/affinity.ts";
 import { renderBlock } from "../domain/block-json.ts";
 import { bumped, isEmpty, newBlock } from "../domain/block.ts";
 import { collect } from "../domain/release.ts";
@@ -23,42 +23,52 @@ function keyOfClaim(cidr: Cidr, claimant: Claimant): string {
 
 /** Make the block the claimant's. "taken" if it is somebody else's, or nobody's but in use. */
 export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"claimed" | "taken"> {
+  const key = keyOfClaim(cidr, claimant);
   return await untilWritten(`the claim of ${formatCidr(cidr)}`, async () => {
-    const pending = await markPending(ports, cidr, claimant);
-    const ours = await ensureBlock(ports, { cidr, claimant, pending });
+    const affinity = await markPending(ports, key);
+    const ours = await ensureBlock(ports, { cidr, claimant, affinity });
     if (ours === "conflict") return "conflict";
     if (ours !== "ours") {
-      await ports.records.commit([{ key: keyOfClaim(cidr, claimant), value: undefined, revision: pending }], [ours.takenBy]);
+      await ports.records.commit([{ key, value: undefined, revision: affinity.revision }], [ours.takenBy]);
       return "taken";
     }
-    return (await confirm(ports, cidr, claimant)) ? "claimed" : "conflict";
+    return affinity.state === "confirmed" || (await confirm(ports, cidr, claimant)) ? "claimed" : "conflict";
   });
 }
 
 /**
- * Phase one. A confirmed affinity is written too, so that a release under way must notice.
- * The answer is the revision written, for taking it back.
+ * Phase one: an affinity that is not on its way out, and its revision. One that is there is not written again, so that
+ * several processes of one host, claiming together, further each other; phase two rests on the revision either way.
  */
-async function markPending({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<number> {
-  const key = keyOfClaim(cidr, claimant);
+async function markPending({ records }: ClaimPorts, key: string): Promise<{ readonly revision: number; readonly state: AffinityState }> {
   return await untilWritten(`the affinity ${key}`, async () => {
-    const { revision } = await records.text(key);
+    const { value, revision } = await records.text(key);
+    const state = value === undefined ? undefined : parseAffinity(value);
+    if (state === "confirmed" || state === "pending") return { revision, state };
     const outcome = await records.commit([{ key, value: renderAffinity("pending"), revision }]);
-    return outcome.written ? outcome.revision : "conflict";
+    return outcome.written ? { revision: outcome.revision, state: "pending" as const } : "conflict";
   });
 }
 
-/** The block with the claimant's affinity: made, or touched if it is there, which makes a concurrent release fail its compare. Only while the affinity is as phase one left it. */
+/**
+ * The block with the claimant's affinity, while the affinity is as phase one found it: made, or, under a pending affinity,
+ * touched, which makes a concurrent release fail its compare. Under a confirmed one nothing is in doubt.
+ */
 async function ensureBlock(
   { records, clock }: ClaimPorts,
-  { cidr, claimant, pending }: { cidr: Cidr; claimant: Claimant; pending: number },
+  o: {
+    readonly cidr: Cidr;
+    readonly claimant: Claimant;
+    readonly affinity: { readonly revision: number; readonly state: AffinityState };
+  },
 ): Promise<"ours" | { readonly takenBy: Seen } | "conflict"> {
-  const { value: block, revision } = await records.block(cidr, { fresh: true });
-  const affinity = claimantText(claimant);
-  if (block !== undefined && block.affinity !== affinity) return { takenBy: { key: blockKey(cidr), revision } };
-  const next = block === undefined ? newBlock(cidr, { affinity, nowMs: clock.now() }) : bumped(block);
-  const change = { key: blockKey(cidr), value: renderBlock(next), revision };
-  const outcome = await records.commit([change], [{ key: keyOfClaim(cidr, claimant), revision: pending }]);
+  const { value: block, revision } = await records.block(o.cidr, { fresh: true });
+  const owner = claimantText(o.claimant);
+  if (block !== undefined && block.affinity !== owner) return { takenBy: { key: blockKey(o.cidr), revision } };
+  if (block !== undefined && o.affinity.state === "confirmed") return "ours";
+  const next = block === undefined ? newBlock(o.cidr, { affinity: owner, nowMs: clock.now() }) : bumped(block);
+  const change = { key: blockKey(o.cidr), value: renderBlock(next), revision };
+  const outcome = await records.commit([change], [{ key: keyOfClaim(o.cidr, o.claimant), revision: o.affinity.revision }]);
   return outcome.written ? "ours" : "conflict";
 }
 

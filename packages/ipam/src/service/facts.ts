@@ -16,6 +16,7 @@ export function factPrefixes(node: string): readonly string[] {
   return [
     prefixOf("IPPool"),
     prefixOf("IPReservation"),
+    prefixOf("FelixConfiguration"),
     ipamConfigKey,
     keyOf({ kind: "Node", name: node }),
     `/calico/ipam/v2/host/${node}/`,

@@ -28,8 +28,7 @@ export async function* findFreeBlocks(
   let existing: ReadonlySet<string> | undefined;
   for (const pool of o.pools) {
     let probes = 0;
-    for (const cidr of blockOrder(pool.cidr, pool.blockLen, o.seed)) {
-      if (isWhollyReserved(o.reserved, cidr)) continue;
+    for (const cidr of blockOrder(pool.cidr, pool.blockLen, o)) {
       if (existing === undefined && probes++ >= PROBES)
         existing = new Set((await store.list(prefixOf("IPAMBlock"))).items.map((kv) => kv.key));
       const taken = existing === undefined ? (await store.get(blockKey(cidr))) !== undefined : existing.has(blockKey(cidr));

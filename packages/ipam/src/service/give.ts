@@ -10,10 +10,10 @@ import type { Cidr } from "@calico/model";
 import { renderBlock } from "../domain/block-json.ts";
 import { assignFree, assignOrdinal } from "../domain/block.ts";
 import type { Block, Owner } from "../domain/block.ts";
-import { adjusted, renderHandle } from "../domain/handle.ts";
+import { adjusted, heldBy, renderHandle } from "../domain/handle.ts";
 import { collect } from "../domain/release.ts";
 import type { Clock } from "../ports.ts";
-import { untilWritten } from "./fault.ts";
+import { IpamFault, untilWritten } from "./fault.ts";
 import type { Change, Records } from "./records.ts";
 
 export type GivePorts = { readonly records: Records; readonly clock: Clock };
@@ -26,6 +26,8 @@ export type GiveRequest = {
   readonly cooldownSec: number;
   /** Undefined: from any block, as when borrowing. Else only while the block has this affinity. */
   readonly affinity: string | undefined;
+  /** With this set, the handle never holds more addresses of the family; past it a fault of kind "limit". */
+  readonly maxPerHandle?: number;
 };
 
 /** "missing": there is no such block. "foreign": its affinity is not the one asked for. Else the ordinals, maybe none. */
@@ -38,7 +40,15 @@ export async function giveFree({ records, clock }: GivePorts, o: GiveRequest): P
         const block = collect(stored.value, { nowMs: clock.now(), cooldownSec: o.cooldownSec });
         const { block: next, ordinals } = assignFree(block, o.owner, o);
         if (ordinals.length > 0) {
-          const handle = await handleChange(records, { id: o.owner.handleId, cidr: o.cidr, delta: ordinals.length, fresh });
+          const handle = await handleChange(records, {
+            id: o.owner.handleId,
+            cidr: o.cidr,
+            delta: ordinals.length,
+            fresh,
+            max: o.maxPerHandle,
+          });
+          if (handle === "full" && !fresh) continue;
+          if (handle === "full") throw limitFault(o);
           const outcome = await records.commit([blockChange(next, stored.revision), ...handle]);
           return outcome.written ? ordinals : "conflict";
         }
@@ -63,16 +73,19 @@ export async function giveOne(
     readonly owner: Owner;
     readonly cooldownSec: number;
     readonly affinity: string | undefined;
+    readonly maxPerHandle?: number;
   },
-): Promise<"missing" | "foreign" | "taken" | "given"> {
+): Promise<"missing" | "foreign" | "orphan" | "taken" | "given"> {
   return await untilWritten(`block ${formatCidr(o.cidr)}`, async () => {
     const stored = await records.block(o.cidr, { fresh: true });
     const verdict = unusable(stored.value, o.affinity);
-    if (verdict !== undefined || stored.value === undefined) return verdict ?? "missing";
+    if (verdict !== undefined || stored.value === undefined)
+      return verdict === "foreign" && stored.value?.affinity === undefined ? "orphan" : (verdict ?? "missing");
     const block = collect(stored.value, { nowMs: clock.now(), cooldownSec: o.cooldownSec });
     const next = assignOrdinal(block, o.ordinal, o.owner);
     if (next === undefined) return "taken";
-    const handle = await handleChange(records, { id: o.owner.handleId, cidr: o.cidr, delta: 1, fresh: true });
+    const handle = await handleChange(records, { id: o.owner.handleId, cidr: o.cidr, delta: 1, fresh: true, max: o.maxPerHandle });
+    if (handle === "full") throw limitFault(o);
     const outcome = await records.commit([blockChange(next, stored.revision), ...handle]);
     return outcome.written ? "given" : "conflict";
   });
@@ -84,10 +97,25 @@ export function blockChange(block: Block, revision: number): Change {
 
 async function handleChange(
   records: Records,
-  o: { readonly id: string | undefined; readonly cidr: Cidr; readonly delta: number; readonly fresh: boolean },
-): Promise<readonly Change[]> {
+  o: {
+    readonly id: string | undefined;
+    readonly cidr: Cidr;
+    readonly delta: number;
+    readonly fresh: boolean;
+    readonly max: number | undefined;
+  },
+): Promise<readonly Change[] | "full"> {
   if (o.id === undefined) return [];
   const stored = await records.handle(o.id, { fresh: o.fresh, guess: true });
   const next = adjusted(stored.value ?? new Map(), formatCidr(o.cidr), o.delta);
+  if ((o.max ?? 0) > 0 && heldBy(next, o.cidr.family) > (o.max ?? 0)) return "full";
   return [{ key: handleKey(o.id), value: renderHandle(next), revision: stored.revision }];
+}
+
+/** Source: calico libcalico-go/lib/ipam/ipam_errors.go (ErrMaxAllocReached). */
+function limitFault({ owner, maxPerHandle }: Pick<GiveRequest, "owner" | "maxPerHandle">): IpamFault {
+  return new IpamFault(
+    "limit",
+    `Handle ${owner.handleId ?? "(none)"} holds as many addresses of the family as it may: ${maxPerHandle ?? 0}`,
+  );
 }

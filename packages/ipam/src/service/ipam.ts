@@ -1,15 +1,18 @@
 /** The library: address management over a store. Start reading at `assignFamily`. */
-import { err, ok, parseCidr, parseKey } from "@calico/model";
+import { err, ok } from "@calico/model";
 import type { Family, Result } from "@calico/model";
 import type { Store } from "@calico/datastore";
+import type { Claimant } from "../domain/affinity.ts";
 import { heldBy } from "../domain/handle.ts";
-import type { AutoAssignment, AutoAssignRequest, Clock, FamilyAssignment, Ipam, IpamError } from "../ports.ts";
+import type { AutoAssignment, AutoAssignRequest, Clock, FamilyAssignment, Ipam, IpamAdmin, IpamError } from "../ports.ts";
+import { claimAffinity, collectCold, releaseClaims, releaseHost, setConfig, setOwnerAttributes } from "./admin.ts";
 import { assignIp } from "./assign-ip.ts";
 import { assignFamily } from "./auto-assign.ts";
 import type { AssignPorts } from "./auto-assign.ts";
-import { releaseBlock } from "./claim.ts";
+import { ensureBlock } from "./ensure-block.ts";
 import { readFacts } from "./facts.ts";
-import { asResult } from "./fault.ts";
+import type { Facts } from "./facts.ts";
+import { asResult, IpamFault } from "./fault.ts";
 import { makeKeyedLock } from "./keyed-lock.ts";
 import { ipsByHandle, ownerOfIp, utilization } from "./query.ts";
 import { makeRecords } from "./records.ts";
@@ -23,11 +26,13 @@ export type IpamOptions = {
   readonly clock?: Clock;
 };
 
+export type IpamLibrary = Ipam & IpamAdmin;
+
 /**
  * Calls of one process for the same node wait for each other, so that a process never conflicts with itself; other
  * processes are met by compare-and-swap.
  */
-export function makeIpam({ store, reader = store, clock = { now: Date.now } }: IpamOptions): Ipam {
+export function makeIpam({ store, reader = store, clock = { now: Date.now } }: IpamOptions): IpamLibrary {
   const ports: AssignPorts = { records: makeRecords(store), store, reader, clock };
   const lock = makeKeyedLock();
   const exclusive = <T>(action: () => Promise<T>): Promise<Result<T, IpamError>> => asResult(() => lock.run("records", action));
@@ -43,8 +48,36 @@ export function makeIpam({ store, reader = store, clock = { now: Date.now } }: I
     ipsByHandle: async (handle) => found(await asResult(() => ipsByHandle(ports, handle)), handle),
     ownerOf: (ip) => asResult(async () => ownerOfIp(ports, { ip, facts: await facts() })),
     utilization: async () => utilization(ports, await facts()),
-    releaseHostAffinities: (node, o) => exclusive(() => releaseHost(ports, { node, mustBeEmpty: o?.mustBeEmpty ?? false })),
+    releaseHostAffinities: (node, o) =>
+      exclusive(async () => releaseHost(ports, { node, mustBeEmpty: o?.mustBeEmpty ?? false, facts: await facts() })),
     ensureTunnelAddresses: (node) => exclusive(async () => ensureTunnelAddresses(ports, { node, facts: await facts() })),
+    ...adminOf(ports, exclusive, facts),
+  };
+}
+
+type Exclusive = <T>(action: () => Promise<T>) => Promise<Result<T, IpamError>>;
+
+function adminOf(ports: AssignPorts, exclusive: Exclusive, facts: () => Promise<Facts>): IpamAdmin {
+  const release = (within: string, o: { mustBeEmpty?: boolean; claimant?: Claimant }) =>
+    exclusive(async () => releaseClaims(ports, { within, facts: await facts(), mustBeEmpty: false, ...o }));
+  return {
+    claimAffinity: (cidr, node) => exclusive(async () => claimAffinity(ports, { cidr, node, facts: await facts() })),
+    releaseAffinity: (cidr, node, o) => release(cidr, { ...o, claimant: { type: "host", name: node } }),
+    releaseBlockAffinity: (block, o) => release(block, o ?? {}),
+    releasePoolAffinities: (pool) => release(pool, {}),
+    removeHost: (node) => exclusive(async () => releaseHost(ports, { node, mustBeEmpty: false, forget: true, facts: await facts() })),
+    ensureBlock: ({ v4, v6, ...request }) =>
+      exclusive(async () => {
+        const known = await facts();
+        const ensure = async (family: Family, wanted: boolean) =>
+          wanted ? await ensureBlock(ports, { request, facts: known, family }) : undefined;
+        return { v4: await ensure(4, v4), v6: await ensure(6, v6) };
+      }),
+    config: () => asResult(async () => (await readFacts(ports.store)).config),
+    setConfig: (change) => exclusive(() => setConfig(ports, change)),
+    collectCold: () => exclusive(async () => collectCold(ports, { facts: await facts() })),
+    setOwnerAttributes: (ip, handle, attributes) =>
+      exclusive(async () => setOwnerAttributes(ports, { ip, handle, attributes, facts: await facts() })),
   };
 }
 
@@ -61,7 +94,13 @@ async function autoAssign(ports: AssignPorts, request: AutoAssignRequest): Promi
     const room = await roomOf(ports, request, family);
     if (room.held.length > 0 && room.free < count)
       return { requested: count, ips: room.held.map((address) => ({ address })), messages: [] };
-    return await assignFamily(ports, { request, facts, family, count });
+    try {
+      return await assignFamily(ports, { request, facts, family, count });
+    } catch (e) {
+      if (!(e instanceof IpamFault && e.kind === "limit") || request.handle === undefined) throw e;
+      const ips = (await roomOf(ports, request, family)).held.map((address) => ({ address }));
+      return { requested: count, ips, messages: [e.message] };
+    }
   };
   const v4 = await assign(4, request.num4);
   try {
@@ -80,18 +119,4 @@ async function roomOf(ports: AssignPorts, request: AutoAssignRequest, family: Fa
   const count = heldBy(handle.value ?? new Map(), family);
   const all = count === 0 ? [] : ((await ipsByHandle(ports, request.handle)) ?? []);
   return { held: all.filter((a) => a.includes(":") === (family === 6)), free: (request.maxPerHandle ?? 0) - count };
-}
-
-async function releaseHost(ports: AssignPorts, o: { node: string; mustBeEmpty: boolean }): Promise<readonly string[]> {
-  const { config } = await readFacts(ports.reader);
-  const { items } = await ports.store.list(`/calico/ipam/v2/host/${o.node}/`);
-  const released: string[] = [];
-  for (const { key } of items) {
-    const cidr = parseCidr(parseKey(key)?.cidr ?? "");
-    if (!cidr.ok) continue;
-    const claimant = { type: "host", name: o.node } as const;
-    const outcome = await releaseBlock(ports, { cidr: cidr.value, claimant, mustBeEmpty: o.mustBeEmpty, cooldownSec: config.cooldownSec });
-    if (outcome === "released") released.push(parseKey(key)?.cidr ?? "");
-  }
-  return released;
 }

@@ -3,7 +3,7 @@
  *
  * Source: calico node/pkg/allocateip/allocateip.go.
  */
-import { keyOf, parseIp } from "@calico/model";
+import { formatCidr, keyOf, parseIp } from "@calico/model";
 import type { Family } from "@calico/model";
 import { poolOfIp, selectsNode } from "../domain/pools.ts";
 import type { Labels, Pool } from "../domain/pools.ts";
@@ -24,6 +24,8 @@ type TunnelRow = {
   /** Where in Node.spec the address is. */
   readonly path: readonly string[];
   readonly wants: (pool: Pool) => boolean;
+  /** Not for a pool's sake but for a key of the node's, and while the cluster wants it. */
+  readonly wireguard?: { readonly key: string; readonly enabled: string };
 };
 
 const TUNNELS: readonly TunnelRow[] = [
@@ -51,6 +53,24 @@ const TUNNELS: readonly TunnelRow[] = [
     path: ["ipv6VXLANTunnelAddr"],
     wants: (p) => p.vxlan !== "Never",
   },
+  {
+    kind: "wireguard",
+    family: 4,
+    handle: "wireguard-tunnel-addr-",
+    type: "wireguardTunnelAddress",
+    path: ["wireguard", "interfaceIPv4Address"],
+    wants: () => true,
+    wireguard: { key: "wireguardPublicKey", enabled: "wireguardEnabled" },
+  },
+  {
+    kind: "wireguardV6",
+    family: 6,
+    handle: "wireguard-v6-tunnel-addr-",
+    type: "wireguardV6TunnelAddress",
+    path: ["wireguard", "interfaceIPv6Address"],
+    wants: () => true,
+    wireguard: { key: "wireguardPublicKeyV6", enabled: "wireguardEnabledV6" },
+  },
 ];
 
 /** Make the node's tunnel addresses what the pools ask for. Nothing is written when they are already. */
@@ -59,15 +79,35 @@ export async function ensureTunnelAddresses(
   o: { readonly node: string; readonly facts: Facts },
 ): Promise<readonly TunnelOutcome[]> {
   const out: TunnelOutcome[] = [];
+  const felix = await readFelix(ports.reader, o.node);
   for (const row of TUNNELS) {
     const node = await readNode(ports, o.node);
-    const pools = o.facts.pools.filter((p) => usable(p, row, node.labels));
+    const wanted = row.wireguard === undefined || encrypts(row.wireguard, { felix, status: node.status });
+    const pools = wanted ? o.facts.pools.filter((p) => usable(p, row, node.labels)) : [];
     const current = valueAt(node.spec, row.path);
     const address = await addressFor(ports, { row, pools, current, node: o.node, facts: o.facts });
     if (address !== current) await writeNode(ports, { node: o.node, path: row.path, address });
     out.push({ kind: row.kind, address, changed: address !== current });
   }
   return out;
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** What FelixConfiguration says, the node's own fields over the cluster's. */
+async function readFelix(reader: AssignPorts["reader"], node: string): Promise<Settings> {
+  const merged: Record<string, unknown> = {};
+  for (const name of ["default", `node.${node}`]) {
+    const kv = await reader.get(keyOf({ kind: "FelixConfiguration", name }));
+    Object.assign(merged, (parseJson(kv?.value ?? "{}") as { spec?: Settings } | undefined)?.spec);
+  }
+  return merged;
+}
+
+/** With host encryption the node's own addresses are used, so that no other is needed. */
+function encrypts(row: { key: string; enabled: string }, o: { felix: Settings; status: Settings }): boolean {
+  const hasKey = typeof o.status[row.key] === "string" && o.status[row.key] !== "";
+  return hasKey && o.felix[row.enabled] === true && o.felix["wireguardHostEncryptionEnabled"] !== true;
 }
 
 function usable(pool: Pool, row: TunnelRow, labels: Labels): boolean {
@@ -82,9 +122,18 @@ async function addressFor(ports: AssignPorts, o: Wanted): Promise<string | undef
   const held = await ports.records.handle(handle, { fresh: true });
   if (held.value !== undefined) await releaseByHandle(ports, { handle, cooldownSec: o.facts.config.cooldownSec });
   if (o.pools.length === 0) return undefined;
-  const request = { node: o.node, num4: 0, num6: 0, handle, attrs: { node: o.node, type: o.row.type }, use: "Tunnel" as const };
-  const facts = { ...o.facts, pools: o.pools };
-  const assigned = await assignFamily(ports, { request, facts, family: o.row.family, count: 1 });
+  // Asked for by CIDR: a pool's assignment mode does not stand against a tunnel.
+  const cidrs = o.pools.map((p) => formatCidr(p.cidr));
+  const request = {
+    node: o.node,
+    num4: 0,
+    num6: 0,
+    handle,
+    attrs: { node: o.node, type: o.row.type },
+    use: "Tunnel" as const,
+    ...(o.row.family === 4 ? { pools4: cidrs } : { pools6: cidrs }),
+  };
+  const assigned = await assignFamily(ports, { request, facts: o.facts, family: o.row.family, count: 1 });
   const address = assigned.ips[0]?.address.split("/")[0];
   if (address === undefined)
     throw new IpamFault("limit", `Cannot give node ${o.node} its ${o.row.kind} tunnel address: ${assigned.messages.join("; ")}`);
@@ -102,13 +151,16 @@ async function stillOurs(ports: AssignPorts, o: Wanted, handle: string): Promise
   }
 }
 
-type NodeJson = { metadata?: { labels?: Labels }; spec?: Record<string, unknown> };
+type NodeJson = { metadata?: { labels?: Labels }; spec?: Record<string, unknown>; status?: Settings };
 
-async function readNode({ records }: AssignPorts, node: string): Promise<{ labels: Labels; spec: Record<string, unknown> }> {
+async function readNode(
+  { records }: AssignPorts,
+  node: string,
+): Promise<{ labels: Labels; spec: Record<string, unknown>; status: Settings }> {
   const { value } = await records.text(keyOf({ kind: "Node", name: node }));
   const json = value === undefined ? undefined : (parseJson(value) as NodeJson | undefined);
   if (json === undefined) throw new IpamFault("notFound", `Cannot give tunnel addresses: there is no Node ${node} yet`);
-  return { labels: json.metadata?.labels ?? {}, spec: json.spec ?? {} };
+  return { labels: json.metadata?.labels ?? {}, spec: json.spec ?? {}, status: json.status ?? {} };
 }
 
 function valueAt(spec: Record<string, unknown>, path: readonly string[]): string | undefined {

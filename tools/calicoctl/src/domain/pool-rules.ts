@@ -1,11 +1,20 @@
 /** What a pool may not be, given the pools there are. Source: calico libcalico-go/lib/clientv3/ippool.go (validateAndSetDefaults). */
-import { cidrOverlaps, parseCidr } from "@calico/model";
-import type { FieldError, IPPool } from "@calico/model";
+import { cidrOverlaps, formatCidr, parseCidr } from "@calico/model";
+import type { Cidr, FieldError, IPPool } from "@calico/model";
 
-/** A new pool must not overlap another; an old one keeps its network, its block size and its use. */
-export function poolProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
+/** A new pool must not overlap another, nor blocks of another size; an old one keeps its network, its block size and its use. */
+export function poolProblems(pool: IPPool, pools: readonly IPPool[], blocks: readonly Cidr[]): FieldError[] {
   const old = pools.find((other) => other.metadata.name === pool.metadata.name);
-  return old === undefined ? overlapProblems(pool, pools) : changeProblems(pool, old);
+  return old === undefined ? [...overlapProblems(pool, pools), ...blockProblems(pool, blocks)] : changeProblems(pool, old);
+}
+
+/** Blocks of another size that an earlier pool left: addresses of both would be the same. */
+function blockProblems(pool: IPPool, blocks: readonly Cidr[]): FieldError[] {
+  const own = parseCidr(pool.spec.cidr);
+  const other = own.ok ? blocks.find((b) => cidrOverlaps(own.value, b) && b.len !== pool.spec.blockSize) : undefined;
+  if (other === undefined) return [];
+  const reason = `IPPool(${pool.metadata.name}) blocksize is not the same as existing block ${formatCidr(other)}: release its addresses first (calicoctl ipam check)`;
+  return [{ field: "IPPool.Spec.BlockSize", value: pool.spec.blockSize, reason }];
 }
 
 function overlapProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {

@@ -85,7 +85,7 @@ async function modify(context: Context, target: Target, change: (object: AnyApiO
     const there = await client.get(target);
     if (!there.ok) throw new CliError(`${doing}: ${there.error.message}`);
     const next = revalidate(change(there.value as AnyApiObject), target.kind);
-    const problems = next.kind === "IPPool" ? poolProblems(next, (await client.list("IPPool")).items) : [];
+    const problems = next.kind === "IPPool" ? poolProblems(next, (await client.list("IPPool")).items, []) : [];
     if (problems.length > 0) throw new CliError(`${doing}: ${formatFieldErrors(problems)}`);
     const { uid, creationTimestamp, resourceVersion } = there.value.metadata;
     const done = await client.update(
