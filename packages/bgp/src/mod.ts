@@ -11,4 +11,5 @@ export { INITIAL_STATE, type PeerConfig, type PeerEffect, type PeerEvent, type P
 export { BGP_PROTOCOL, desireOf, type Desire, type KernelRoute } from "./domain/kernel/desire.ts";
 export { deriveReachability, type Reachability } from "./domain/kernel/next-hop.ts";
 export { Routing } from "./domain/rib/routing.ts";
+export { renderNode, type RenderOptions } from "./domain/render-node.ts";
 export type { BgpStatus, PeerStatus, RouteStatus } from "./domain/status.ts";

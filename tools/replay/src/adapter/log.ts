@@ -1,0 +1,34 @@
+/** The live log as a history. */
+import { openHistory } from "@calico/bus";
+import type { Logger } from "@calico/daemon";
+import { type History, makeHistoryBuilder } from "../domain/history.ts";
+
+export type ReadOptions = {
+  readonly servers: readonly string[];
+  readonly timeoutMs: number;
+  readonly progress: (done: number, total: number) => void;
+};
+
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+export async function readLog({ servers, timeoutMs, progress }: ReadOptions): Promise<History> {
+  const where = servers.join(",");
+  const signal = AbortSignal.timeout(timeoutMs);
+  const opened = await openHistory({ servers, name: "calico-replay", log: SILENT, signal }).catch((error: unknown) => {
+    const why = signal.aborted
+      ? `nobody answers there within ${timeoutMs / 1000} s`
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    throw new Error(`Cannot read the event log at ${where}: ${why}`, { cause: error });
+  });
+  await using log = opened;
+  const builder = makeHistoryBuilder({ maxPerSubject: log.maxPerSubject });
+  let read = 0;
+  for await (const message of log.messages) {
+    builder.add(message.kind === "change" ? { ...message, data: message.data() } : message);
+    if (++read % 5000 === 0) progress(read, log.count);
+  }
+  progress(read, log.count);
+  return builder.finish();
+}

@@ -1,0 +1,47 @@
+/** Which fields differ between two JSON values, by path: `spec.ingress[0].action`. */
+export type FieldChange = { readonly path: string; readonly from?: unknown; readonly to?: unknown };
+
+/** The datastore's own bookkeeping, in which every write differs. */
+const BOOKKEEPING: ReadonlySet<string> = new Set([
+  "metadata.resourceVersion",
+  "metadata.uid",
+  "metadata.creationTimestamp",
+  "metadata.generation",
+  "metadata.managedFields",
+  "sequenceNumber",
+]);
+
+/** In order of paths' appearance; absent sides are undefined. Lists are compared position by position. */
+export function diffFields(from: unknown, to: unknown): readonly FieldChange[] {
+  const changes: FieldChange[] = [];
+  collect("", from, to, changes);
+  return changes;
+}
+
+function collect(path: string, from: unknown, to: unknown, into: FieldChange[]): void {
+  if (BOOKKEEPING.has(path) || Object.is(from, to)) return;
+  if (Array.isArray(from) && Array.isArray(to)) {
+    for (let i = 0; i < Math.max(from.length, to.length); i++) collect(`${path}[${i}]`, from[i], to[i], into);
+  } else if (isObject(from) && isObject(to)) {
+    for (const name of new Set([...Object.keys(from), ...Object.keys(to)])) collect(join(path, name), get(from, name), get(to, name), into);
+  } else {
+    into.push({ path, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+  }
+}
+
+function join(path: string, name: string): string {
+  const step = /^[A-Za-z_][\w-]*$/.test(name) ? name : `["${name}"]`;
+  return path === "" || step.startsWith("[") ? `${path}${step}` : `${path}.${step}`;
+}
+
+const get = (object: Readonly<Record<string, unknown>>, name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined);
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The paths on one line, no more than `limit` of them. */
+export function formatPaths(changes: readonly FieldChange[], limit = 4): string {
+  const shown = changes.slice(0, limit).map(({ path }) => path);
+  return [...shown, ...(changes.length > limit ? [`+${changes.length - limit} more`] : [])].join(", ");
+}
