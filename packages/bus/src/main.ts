@@ -4,8 +4,9 @@
  */
 import process from "node:process";
 import { type DaemonOptions, daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
-import { openEtcd } from "@calico/datastore";
+import { etcdAccess, openEtcd } from "@calico/datastore";
 import { makeNatsLog } from "./adapter/nats-log.ts";
+import { natsConnection } from "./adapter/nats-access.ts";
 import { openNats } from "./adapter/nats.ts";
 import { METRICS } from "./metrics.ts";
 import { runSyncer } from "./service/syncer.ts";
@@ -24,8 +25,8 @@ const logger = makeLogger({ component: "syncer", node: options.node, level: opti
 const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
-const store = app.use(openEtcd({ endpoints: options.etcd, log: logger }));
-const nats = openNats({ servers: options.nats, name: `syncer/${options.node}`, log: logger });
+const store = app.use(openEtcd({ endpoints: options.etcd, ...etcdAccess(options), log: logger }));
+const nats = openNats({ servers: options.nats, name: `syncer/${options.node}`, log: logger, connection: natsConnection(options) });
 app.defer(() => nats.close());
 const health = makeSyncerHealth(metrics);
 app.use(await serveHealth({ port: options.healthPort, metrics, health: health.report }));

@@ -1,7 +1,9 @@
 /** The bus: etcd's changes on an ordered, replayable log; who follows it; and what the agents report. */
 export type { FeedEvent } from "./domain/feed-state.ts";
+export { seenSince } from "./service/seen-since.ts";
 export { type FeedOptions, openFeed } from "./adapter/open.ts";
 export type { Feed, FeedStatus } from "./service/feed.ts";
 export { openReporter, type Reporter, type ReporterOptions } from "./adapter/reporter.ts";
 export { openReports, type Report, type ReportsOptions } from "./adapter/reports.ts";
 export { type HistoryMessage, type HistoryOptions, type LogHistory, openHistory } from "./adapter/history.ts";
+export { type NatsAccess, natsConnection } from "./adapter/nats-access.ts";

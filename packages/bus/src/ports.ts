@@ -9,6 +9,8 @@ export interface Publication {
   readonly revision: number;
   /** The JSON as stored; empty for a delete. */
   readonly data: string;
+  /** When the syncer learnt of the change, in milliseconds since the epoch. */
+  readonly seenAt: number;
 }
 
 /** The last message of one subject of the log, without its data. */
@@ -68,6 +70,8 @@ export type LogMessage =
       readonly key: string;
       readonly op: "put" | "delete";
       readonly revision: number;
+      /** When the syncer learnt of it, by its clock; a message of an older syncer does not tell. */
+      readonly seenAt?: number;
       data(): string;
     }
   | { readonly kind: "complete"; readonly seq: number; readonly pending: number; readonly revision: number }

@@ -122,6 +122,12 @@ test("create, update and delete arrive in order, each once", async () => {
     "updated z",
     "deleted a",
   ]);
+  const delays = tail.flatMap((e) => (e.kind === "inSync" ? [] : [Date.now() - (e.seenAt ?? Number.NaN)]));
+  expect(delays.length).toBeGreaterThan(0);
+  expect(
+    delays.every((ms) => ms >= 0 && ms < 20_000),
+    `seen ${delays.join()} ms ago`,
+  ).toBe(true);
 });
 
 test("nats killed while changes go on: nothing is lost, back within 3 s", async () => {
@@ -262,6 +268,7 @@ test("a deposed leader is refused by the fence, at its next message", async () =
     op: "put" as const,
     revision: 1e6 + n,
     data: "{}",
+    seenAt: Date.now(),
   });
   const old = await open("old").claim({ id: "old", epoch: 1 });
   await old.append(publication(1));

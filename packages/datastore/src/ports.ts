@@ -35,8 +35,16 @@ export interface TxnResult {
 }
 
 export type WatchEvent =
-  | { readonly kind: "put"; readonly key: string; readonly value: string; readonly modRevision: number; readonly createRevision: number }
-  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number }
+  | {
+      readonly kind: "put";
+      readonly key: string;
+      readonly value: string;
+      readonly modRevision: number;
+      readonly createRevision: number;
+      readonly seenAt?: number;
+    }
+  /** `seenAt`: when this process heard of it, milliseconds since the epoch; it may wait here before it is yielded. */
+  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number; readonly seenAt?: number }
   /** Everything up to `revision` has been yielded. */
   | { readonly kind: "progress"; readonly revision: number }
   /** The asked-for revision is no longer (or, after a restore, not yet) in the store's history: list again. Always the last event. */

@@ -42,7 +42,7 @@ export async function runDaemon({ settings, feed, speaker, recorder, log, signal
   for await (const batch of feed) {
     if (signal.aborted) return;
     batch.forEach(takeEvent);
-    recorder.took(batch.at(-1)?.revision ?? 0, inSync);
+    recorder.took(batch.at(-1)?.revision ?? 0, inSync, batch);
     if (!inSync || !dirty) continue;
     dirty = false;
     const plan = derivePlan(world, settings);

@@ -1,5 +1,5 @@
 /** What the daemon says of itself: metrics, health, reports on the bus, answers on the status socket. */
-import type { Reporter } from "@calico/bus";
+import { type FeedEvent, type Reporter, seenSince } from "@calico/bus";
 import type { HealthReport, Metrics } from "@calico/daemon";
 import { z } from "zod";
 import { derivePeerStatus, deriveStatus } from "../domain/status.ts";
@@ -10,7 +10,7 @@ import type { ApplyReport } from "./route-table.ts";
 
 export interface Recorder {
   /** The feed has brought us here. */
-  took(revision: number, inSync: boolean): void;
+  took(revision: number, inSync: boolean, batch?: readonly FeedEvent[]): void;
   planned(): void;
   rejected(kind: string): void;
   applied(report: ApplyReport, kernelMs: number, repaired: readonly string[]): void;
@@ -82,10 +82,10 @@ export function makeRecorder({ node, version, metrics, reporter, clock, speaker 
   }
 
   return {
-    took(at, synced) {
+    took(at, synced, batch = []) {
       revision = Math.max(revision, at);
       inSync = synced;
-      tookAt = clock.now();
+      tookAt = seenSince(batch, clock.now());
     },
     planned() {
       plannedAt = clock.now();

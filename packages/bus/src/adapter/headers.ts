@@ -3,7 +3,7 @@ import type { JsMsg } from "@nats-io/jetstream";
 import { COMPLETE_SUBJECT } from "../domain/subject.ts";
 import type { LogEntry, LogMessage } from "../ports.ts";
 
-export const HEADER = { key: "Calico-Key", revision: "Calico-Revision", op: "Calico-Op" } as const;
+export const HEADER = { key: "Calico-Key", revision: "Calico-Revision", op: "Calico-Op", seenAt: "Calico-Seen-At" } as const;
 
 export function decodeMessage(message: JsMsg): LogMessage {
   const { seq, headers } = message;
@@ -13,7 +13,9 @@ export function decodeMessage(message: JsMsg): LogMessage {
   const key = headers?.get(HEADER.key) ?? "";
   const op = headers?.get(HEADER.op);
   if (key === "" || (op !== "put" && op !== "delete") || !Number.isSafeInteger(revision)) return { kind: "other", seq, pending };
-  return { kind: "change", seq, pending, key, op, revision, data: () => message.string() };
+  const seenAt = Number(headers?.get(HEADER.seenAt) || Number.NaN);
+  const change = { kind: "change", seq, pending, key, op, revision, data: () => message.string() } as const;
+  return Number.isFinite(seenAt) ? { ...change, seenAt } : change;
 }
 
 export function decodeEntry(message: JsMsg): LogEntry | undefined {

@@ -73,7 +73,7 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
     broken: broken.signal,
     maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
     entries: () => readEntries(nats, start.fenceSeq),
-    append: ({ key, subject, op, revision, data }: Publication) =>
+    append: ({ key, subject, op, revision, data, seenAt }: Publication) =>
       send(
         subject,
         data,
@@ -81,6 +81,7 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
           [HEADER.key, key],
           [HEADER.revision, String(revision)],
           [HEADER.op, op],
+          [HEADER.seenAt, String(seenAt)],
         ],
         `${revision}:${key}`,
       ),

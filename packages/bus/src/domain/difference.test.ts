@@ -9,7 +9,7 @@ function entry(text: string, i: number): LogEntry {
 }
 function put(text: string): Publication {
   const { key, subject, revision } = entry(text, 0);
-  return { key, subject, op: "put", revision, data: "{}" };
+  return { key, subject, op: "put", revision, data: "{}", seenAt: 1 };
 }
 const words = (text: string) => text.split(" ").filter((w) => w !== "");
 
@@ -28,7 +28,7 @@ test.for([
   { name: "a tombstone at the very revision of a put", log: "-a3", store: "a3", at: 9, want: "rebuild a" },
 ])("difference: $name", ({ log, store, at, refused = "", want }) => {
   const entries = new Map(words(log).map((w, i) => [entry(w, i).key, entry(w, i)]));
-  const found = difference(entries, { revision: at, puts: words(store).map(put), refused: new Set(words(refused)) });
+  const found = difference(entries, { revision: at, seenAt: 1, puts: words(store).map(put), refused: new Set(words(refused)) });
   const got =
     found.kind === "rebuild"
       ? `rebuild ${found.key}`

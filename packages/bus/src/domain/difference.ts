@@ -13,9 +13,14 @@ export type Difference =
  */
 export function difference(
   entries: ReadonlyMap<string, LogEntry>,
-  store: { readonly revision: number; readonly puts: readonly Publication[]; readonly refused: ReadonlySet<string> },
+  store: {
+    readonly revision: number;
+    readonly seenAt: number;
+    readonly puts: readonly Publication[];
+    readonly refused: ReadonlySet<string>;
+  },
 ): Difference {
-  const { revision, puts, refused } = store;
+  const { revision, seenAt, puts, refused } = store;
   const present = new Set<string>();
   const missing: Publication[] = [];
   for (const put of puts) {
@@ -28,7 +33,7 @@ export function difference(
   for (const entry of entries.values()) {
     if (entry.revision > revision) return rebuild(entry, revision);
     const vanished = entry.op === "put" && !present.has(entry.key) && !refused.has(entry.key);
-    if (vanished) tombstones.push({ key: entry.key, subject: entry.subject, op: "delete", revision, data: "" });
+    if (vanished) tombstones.push({ key: entry.key, subject: entry.subject, op: "delete", revision, data: "", seenAt });
   }
   missing.sort((a, b) => a.revision - b.revision || compare(a.key, b.key));
   tombstones.sort((a, b) => compare(a.key, b.key));

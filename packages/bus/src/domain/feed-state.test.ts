@@ -70,3 +70,12 @@ test("feed state: data that is not JSON is reported and changes nothing", () => 
   expect(state.take({ kind: "change", seq: 1, pending: 0, key: key("a"), op: "put", revision: 2, data: () => "{" })).toEqual([]);
   expect(bad).toEqual([`${key("a")} 2`]);
 });
+
+test("feed state: the tail says when a change became known, a snapshot does not", () => {
+  const state = makeFeedState(new Set(["IPPool"]), (k) => expect.unreachable(`bad ${k}`));
+  state.begin(2);
+  const change = (seq: number) => ({ ...message(`a${seq}@${seq}`), seenAt: 70 + seq });
+  expect(state.take(change(1))[0]).not.toHaveProperty("seenAt");
+  state.take(message("ok1@2!"));
+  expect(state.take(change(3))[0]).toMatchObject({ revision: 3, seenAt: 73 });
+});

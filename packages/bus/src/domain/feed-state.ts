@@ -2,8 +2,16 @@ import { type Kind, type ParsedKey, parseKey } from "@calico/model";
 import type { LogMessage } from "../ports.ts";
 
 export type FeedEvent =
-  | { readonly kind: "updated"; readonly key: string; readonly ref: ParsedKey; readonly value: unknown; readonly revision: number }
-  | { readonly kind: "deleted"; readonly key: string; readonly ref: ParsedKey; readonly revision: number }
+  | {
+      readonly kind: "updated";
+      readonly key: string;
+      readonly ref: ParsedKey;
+      readonly value: unknown;
+      readonly revision: number;
+      /** When the store's change became known, in milliseconds since the epoch. Absent in a snapshot, where it says nothing. */
+      readonly seenAt?: number;
+    }
+  | { readonly kind: "deleted"; readonly key: string; readonly ref: ParsedKey; readonly revision: number; readonly seenAt?: number }
   /** What came before is the whole state as of `revision`. Comes again after every new snapshot. */
   | { readonly kind: "inSync"; readonly revision: number };
 
@@ -25,11 +33,12 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
 
   function takeChange(message: Extract<LogMessage, { kind: "change" }>): FeedEvent[] {
     const { key, op, revision: at } = message;
+    const seen = session === undefined && message.seenAt !== undefined ? { seenAt: message.seenAt } : undefined;
     const ref = parseKey(key);
     if (ref === undefined || !kinds.has(ref.ref.kind)) return [];
     if (op === "delete") {
       session?.seen.delete(key);
-      return known.delete(key) ? [{ kind: "deleted", key, ref, revision: at }] : [];
+      return known.delete(key) ? [{ kind: "deleted", key, ref, revision: at, ...seen }] : [];
     }
     session?.seen.add(key);
     if (known.get(key) === at) return [];
@@ -39,7 +48,7 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
       return [];
     }
     known.set(key, at);
-    return [{ kind: "updated", key, ref, value, revision: at }];
+    return [{ kind: "updated", key, ref, value, revision: at, ...seen }];
   }
 
   /** A log without a complete mark is being rebuilt: its absences say nothing yet. */

@@ -17,7 +17,7 @@ test.for([
 ])("ruleOn: $name", ({ key, value, want }) => {
   const change =
     value === undefined ? { kind: "delete" as const, key, modRevision: 7 } : { kind: "put" as const, key, value, modRevision: 7 };
-  const ruling = ruleOn(change, { maxDataOctets: 80 });
+  const ruling = ruleOn(change, { maxDataOctets: 80, nowMs: 1 });
   const got =
     ruling.kind === "publish"
       ? `${ruling.publication.op} ${ruling.publication.data}`

@@ -3,8 +3,8 @@ import { useOfKey } from "./subject.ts";
 
 /** A key as the store shows it: a value, or a delete. */
 export type Change =
-  | { readonly kind: "put"; readonly key: string; readonly value: string; readonly modRevision: number }
-  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number };
+  | { readonly kind: "put"; readonly key: string; readonly value: string; readonly modRevision: number; readonly seenAt?: number }
+  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number; readonly seenAt?: number };
 
 /** What becomes of a change. `refused` ones are counted, logged with their key, and passed over. */
 export type Ruling =
@@ -14,16 +14,17 @@ export type Ruling =
 
 export type RefusalReason = "unknownKey" | "notJson" | "tooLarge";
 
-export function ruleOn(change: Change, limits: { readonly maxDataOctets: number }): Ruling {
-  const { key, modRevision: revision } = change;
+/** `nowMs` stands for the time of a change that does not bring its own. */
+export function ruleOn(change: Change, { maxDataOctets, nowMs }: { readonly maxDataOctets: number; readonly nowMs: number }): Ruling {
+  const { key, modRevision: revision, seenAt = nowMs } = change;
   const use = useOfKey(key);
   if (use.kind === "ignored") return { kind: "ignore" };
   if (use.kind === "unknown") return { kind: "refuse", key, revision, reason: "unknownKey" };
-  const base = { key, subject: use.subject, revision };
+  const base = { key, subject: use.subject, revision, seenAt };
   if (change.kind === "delete") return { kind: "publish", publication: { ...base, op: "delete", data: "" } };
   // An affinity written in the v2 era has an empty value, which means {}. Source: facts §2.3.2.
   const data = change.value === "" && use.ref.ref.kind === "BlockAffinity" ? "{}" : change.value;
-  if (octets(data) > limits.maxDataOctets) return { kind: "refuse", key, revision, reason: "tooLarge" };
+  if (octets(data) > maxDataOctets) return { kind: "refuse", key, revision, reason: "tooLarge" };
   if (!isJsonObject(data)) return { kind: "refuse", key, revision, reason: "notJson" };
   return { kind: "publish", publication: { ...base, op: "put", data } };
 }

@@ -48,3 +48,8 @@ export function escapeToken(text: string): string {
     [...new TextEncoder().encode(char)].map((octet) => `%${octet.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
   );
 }
+
+/** Where the answers to a node's requests go: its own, so that no other node may listen. */
+export function inboxPrefixOf(node: string): string {
+  return `_INBOX_${escapeToken(node)}`;
+}

@@ -92,8 +92,8 @@ async function runSession(options: SyncerOptions, leadership: Leadership, leadin
   const stop = AbortSignal.any([leading, writer.broken, over.signal]);
   try {
     const entries = await writer.entries();
-    const { puts, refused, revision } = await readStore(options, writer);
-    const found = difference(entries, { revision, puts, refused });
+    const { puts, refused, revision, seenAt } = await readStore(options, writer);
+    const found = difference(entries, { revision, seenAt, puts, refused });
     if (found.kind === "rebuild") {
       logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });
       await log.drop();
@@ -145,12 +145,13 @@ async function readStore(options: SyncerOptions, { maxDataOctets }: LogWriter) {
   const ipam = await options.store.list(IPAM_PREFIX, { revision: resources.revision });
   const puts: Publication[] = [];
   const refused = new Set<string>();
+  const seenAt = Date.now();
   for (const item of [...resources.items, ...ipam.items]) {
-    const ruling = rule(options, { kind: "put", ...item }, maxDataOctets);
+    const ruling = rule(options, { kind: "put", ...item, seenAt }, maxDataOctets);
     if (ruling.kind === "publish") puts.push(ruling.publication);
     if (ruling.kind === "refuse") refused.add(ruling.key);
   }
-  return { puts, refused, revision: resources.revision };
+  return { puts, refused, revision: resources.revision, seenAt };
 }
 
 /** The tail: every change after the compared revision, in order. */
@@ -169,7 +170,7 @@ async function send(pipeline: Pipeline, tombstones: Session["tombstones"], publi
 }
 
 function rule({ logger, observer }: SyncerOptions, change: Change, maxDataOctets: number) {
-  const ruling = ruleOn(change, { maxDataOctets });
+  const ruling = ruleOn(change, { maxDataOctets, nowMs: Date.now() });
   if (ruling.kind === "refuse") {
     observer?.refused?.(ruling.reason);
     logger.warn("key passed over", { key: ruling.key, revision: ruling.revision, reason: ruling.reason });

@@ -101,7 +101,8 @@ function makeReader(queue: Queue<Batch>, o: { prefix: string; next: number }, st
     if (response.created && revision < next - 1) return compacted(revision);
     if (response.canceled) return queue.fail(new Error(`Cannot watch ${o.prefix}: etcd cancelled it: ${response.cancel_reason}`));
     if (response.created) return;
-    for (const event of response.events) fragments.push(decodeEvent(event));
+    const seenAt = Date.now();
+    for (const event of response.events) fragments.push(decodeEvent(event, seenAt));
     if (response.fragment) return;
     const events = fragments;
     fragments = [];
@@ -117,10 +118,10 @@ function lastRevision(events: readonly WatchEvent[]): number {
   return last.kind === "put" || last.kind === "delete" ? last.modRevision : last.revision;
 }
 
-function decodeEvent({ type, kv }: IWatchResponse["events"][number]): WatchEvent {
+function decodeEvent({ type, kv }: IWatchResponse["events"][number], seenAt: number): WatchEvent {
   // The loader gives enum names in the proto's spelling, whatever the type says.
   if (String(type).toUpperCase() === "DELETE" || Number(type) === 1) {
-    return { kind: "delete", key: kv.key.toString(), modRevision: Number(kv.mod_revision) };
+    return { kind: "delete", key: kv.key.toString(), modRevision: Number(kv.mod_revision), seenAt };
   }
-  return { kind: "put", ...decodeKeyValue(kv) };
+  return { kind: "put", ...decodeKeyValue(kv), seenAt };
 }

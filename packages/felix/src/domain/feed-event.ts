@@ -2,6 +2,13 @@
 import type { ParsedKey } from "@calico/model";
 
 export type FeedEvent =
-  | { readonly kind: "updated"; readonly key: string; readonly ref: ParsedKey; readonly value: unknown; readonly revision: number }
-  | { readonly kind: "deleted"; readonly key: string; readonly ref: ParsedKey; readonly revision: number }
+  | {
+      readonly kind: "updated";
+      readonly key: string;
+      readonly ref: ParsedKey;
+      readonly value: unknown;
+      readonly revision: number;
+      readonly seenAt?: number;
+    }
+  | { readonly kind: "deleted"; readonly key: string; readonly ref: ParsedKey; readonly revision: number; readonly seenAt?: number }
   | { readonly kind: "inSync"; readonly revision: number };

@@ -4,6 +4,7 @@
  * Nothing is written before the feed says that it is in sync: until then the kernel keeps what an earlier run left there. What
  * arrives while the kernel is being written is the next batch.
  */
+import { seenSince } from "@calico/bus";
 import type { KernelEvent } from "@calico/linux";
 import type { Logger, Metrics } from "@calico/daemon";
 import type { FeedEvent } from "../domain/feed-event.ts";
@@ -100,7 +101,7 @@ export class Felix {
   async #readFeed(): Promise<void> {
     for await (const events of this.#p.feed) {
       const start = this.#p.nowMs();
-      this.#oldestMs ??= start;
+      this.#oldestMs ??= seenSince(events, start);
       for (const event of events) this.#take(event);
       this.#calcMs += this.#p.nowMs() - start;
       this.#work = true;

@@ -2,6 +2,7 @@
  * The one loop of the daemon: events into the core, what changed into the kernel. Nothing is written before the feed is in sync, so the rules
  * of the process before stay in force until then. While a write runs, events gather and go out together.
  */
+import { seenSince } from "@calico/bus";
 import type { NatCore } from "../domain/core.ts";
 import type { Clock, Feed } from "../ports.ts";
 import type { Passes } from "./pass.ts";
@@ -29,13 +30,13 @@ export function makeProxy(ports: {
   const wake = makeWake();
   let state: ProxyState = { inSync: false, revision: 0, failure: undefined };
   let failures = 0;
-  /** When the oldest event that is not yet in the kernel came in. */
+  /** When the oldest event that is not yet in the kernel became known to the bus. */
   let arrivedMs: number | undefined;
 
   async function consume(signal: AbortSignal): Promise<void> {
     for await (const batch of ports.feed) {
       if (signal.aborted) return;
-      arrivedMs ??= clock.nowMs();
+      arrivedMs ??= seenSince(batch, clock.nowMs());
       for (const event of batch) {
         state = { ...state, revision: Math.max(state.revision, event.revision), inSync: state.inSync || event.kind === "inSync" };
         const problem = core.update(event);
