@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import process from "node:process";
-import { openFeed, openReporter } from "@calico/bus";
+import { natsConnection, openFeed, openReporter } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openNetlink } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
@@ -20,14 +20,16 @@ import { makeRecorder } from "./service/recorder.ts";
 import { Speaker } from "./service/speaker.ts";
 
 const VERSION = "0.1.0";
-const { node, nats, runDir, healthPort, logLevel, listenPort, routerId } = bgpCommand().version(VERSION).parse().opts<BgpOptions>();
+const options = bgpCommand().version(VERSION).parse().opts<BgpOptions>();
+const { node, nats, runDir, healthPort, logLevel, listenPort, routerId } = options;
+const connection = natsConnection(options);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "bgp", level: logLevel, node });
 const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
 const kernel = netlinkKernel(app.use(openNetlink()));
-const reporter = openReporter({ servers: nats, component: "bgp", node, log });
+const reporter = openReporter({ servers: nats, component: "bgp", node, log, connection });
 app.defer(() => reporter.close());
 const recorder = makeRecorder({ node, version: VERSION, metrics, reporter, clock, speaker: () => speaker });
 const speaker = new Speaker({
@@ -40,7 +42,7 @@ const speaker = new Speaker({
   counted: recorder.counted,
 });
 app.defer(() => speaker.close());
-const feed = openFeed({ servers: nats, name: `bgp-${node}`, kinds: [...KINDS_FOLLOWED], signal, log });
+const feed = openFeed({ servers: nats, name: `bgp-${node}`, kinds: [...KINDS_FOLLOWED], signal, log, connection });
 app.use(await serveHealth({ port: healthPort, metrics, health: recorder.health }));
 app.use(await serveStatus(join(runDir, "bgp.sock"), recorder.answer));
 

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { openReporter } from "@calico/bus";
+import { natsConnection, openReporter } from "@calico/bus";
 import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { listenUnix } from "@calico/ipam";
@@ -24,7 +24,7 @@ const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
 const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: options.etcd, agentKubeconfig: options.kubeconfig }));
-const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log });
+const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log, connection: natsConnection(options) });
 app.defer(() => reporter.close());
 let running = 0;
 

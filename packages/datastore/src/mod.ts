@@ -11,7 +11,8 @@ export {
   type WatchEvent,
 } from "./ports.ts";
 export { type EtcdOptions, openEtcd } from "./adapter/etcd.ts";
-export { type EtcdTls } from "./adapter/etcd-client.ts";
+export { type EtcdAccess, etcdAccess } from "./adapter/etcd-access.ts";
+export { type EtcdTls, type EtcdTlsFiles } from "./adapter/etcd-tls.ts";
 export { ELECTION_PREFIX } from "./adapter/etcd-election.ts";
 export { type DatastoreError, formatId, type Identifier } from "./domain/errors.ts";
 export { type InitOptions } from "./service/ensure-initialized.ts";

@@ -1,6 +1,6 @@
 /** felix: one per node. Bus → calculation graph → desired state → kernel. This file only composes; the loop is service/felix.ts. */
 import process from "node:process";
-import { openFeed, openReporter } from "@calico/bus";
+import { natsConnection, openFeed, openReporter } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { parseFlags } from "./adapter/flags.ts";
 import { kernelFamilies, openKernel } from "./adapter/kernel.ts";
@@ -15,6 +15,7 @@ import { Felix } from "./service/felix.ts";
 const VERSION = "0.1.0";
 const flags = parseFlags();
 const { node, nats: servers } = flags;
+const connection = natsConnection(flags);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "felix", level: flags.logLevel, node });
 const metrics = makeMetrics(METRICS);
@@ -23,13 +24,13 @@ const families = kernelFamilies();
 await using app = new AsyncDisposableStack();
 const kernel = openKernel({ backend: flags.iptablesBackend, families });
 app.defer(() => kernel.netlink.close());
-const reports = openReporter({ servers, component: "felix", node, log });
+const reports = openReporter({ servers, component: "felix", node, log, connection });
 app.defer(() => reports.close());
 
 const felix = new Felix(
   {
     links: kernel.netlink.changes(signal, { of: ["links"] }),
-    feed: openFeed({ servers, name: `felix/${node}`, kinds: FELIX_KINDS, signal, log }),
+    feed: openFeed({ servers, name: `felix/${node}`, kinds: FELIX_KINDS, signal, log, connection }),
     graph: new Graph({ node, families, macOf: vxlanMac }),
     dataplane: new Dataplane(kernel, openStatusFiles(flags.endpointStatusDir), openMtuFile(`${flags.varDir}/mtu`)),
     reports,

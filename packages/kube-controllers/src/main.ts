@@ -3,7 +3,7 @@
  * This file only composes; the table of controllers is in controllers.ts.
  */
 import { daemonCommand, type DaemonOptions, makeLogger, makeMetrics, retry, serveHealth, untilSignal } from "@calico/daemon";
-import { openEtcd, resourceClient } from "@calico/datastore";
+import { etcdAccess, openEtcd, resourceClient } from "@calico/datastore";
 import { loadConfig, openKubeClient } from "@calico/kube-client";
 import { makeControllers } from "./controllers.ts";
 import { METRICS } from "./metrics.ts";
@@ -20,7 +20,7 @@ const metrics = makeMetrics(METRICS);
 await using app = new AsyncDisposableStack();
 const kube = openKubeClient(loadConfig(options.kubeconfig));
 app.defer(() => kube.close());
-const store = openEtcd({ endpoints: options.etcd, log });
+const store = openEtcd({ endpoints: options.etcd, ...etcdAccess(options), log });
 app.defer(() => store.close());
 const datastore = resourceClient(store);
 const controllers = makeControllers({
@@ -40,6 +40,6 @@ await retry(() => datastore.ensureInitialized({ clusterType: "k8s" }), {
 const given = program.getOptionValueSource("nats") !== "default";
 await Promise.all([
   ...controllers.map((c) => c.run()),
-  reportStatus(controllers, { servers: given ? options.nats : [], node: options.node, log, signal }),
+  reportStatus(controllers, { servers: given ? options.nats : [], access: options, log, signal }),
 ]);
 log.info("stopped", { reason: String(signal.reason) });

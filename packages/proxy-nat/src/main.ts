@@ -3,7 +3,7 @@
  * This file only composes; start reading at service/proxy.ts (the loop) and domain/core.ts (the decisions).
  */
 import process from "node:process";
-import { openFeed, openReporter } from "@calico/bus";
+import { natsConnection, openFeed, openReporter } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openIptables } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
@@ -18,6 +18,7 @@ import { makeRecorder } from "./service/recorder.ts";
 
 const VERSION = "0.1.0";
 const o = proxyNatCommand().version(VERSION).parse().opts<ProxyNatOptions>();
+const connection = natsConnection(o);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "proxy-nat", level: o.logLevel, node: o.node });
 const metrics = makeMetrics(METRICS);
@@ -26,10 +27,10 @@ await using app = new AsyncDisposableStack();
 const core = makeNatCore({ node: o.node, clusterCidrs: o.clusterCidr, families: o.ipFamilies });
 const applier = makeApplier(o.ipFamilies.map((family) => openIptables({ backend: o.iptablesBackend, family })));
 const passes = makePasses({ core, applier, conntrack: kernelConntrack(), clock }, { resyncMs: o.resyncSeconds * 1000 });
-const reporter = openReporter({ servers: o.nats, component: "proxy-nat", node: o.node, log });
+const reporter = openReporter({ servers: o.nats, component: "proxy-nat", node: o.node, log, connection });
 app.defer(() => reporter.close());
 const recorder = makeRecorder({ core, reporter, metrics, clock, log }, { version: VERSION });
-const feed = openFeed({ servers: o.nats, name: `proxy-nat-${o.node}`, kinds: NAT_KINDS, signal, log });
+const feed = openFeed({ servers: o.nats, name: `proxy-nat-${o.node}`, kinds: NAT_KINDS, signal, log, connection });
 const proxy = makeProxy({ feed, core, passes, recorder, clock });
 app.use(
   await serveHealth({

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { type DaemonOptions, daemonCommand } from "./command.ts";
 
 function parse(...argv: string[]): DaemonOptions {
@@ -20,4 +20,21 @@ test.for([
   { name: "an unknown level", argv: ["--log-level", "loud"], want: /Allowed choices/ },
 ])("daemonCommand: refuses $name", ({ argv, want }) => {
   expect(() => parse(...argv)).toThrow(want);
+});
+
+test("daemonCommand: a URL with a password is refused and not repeated", () => {
+  expect(() => parse("--nats", "nats://u:geheim@a:4222")).toThrow(/must not hold a password/);
+  let said = "";
+  const program = daemonCommand("felix", "test", { healthPort: 9099 })
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => (said += text) });
+  expect(() => program.parse(["--etcd", "http://u:geheim@a:2379"], { from: "user" })).toThrow();
+  expect(said).not.toMatch(/geheim/);
+});
+
+test("daemonCommand: access files by flag and by environment", () => {
+  vi.stubEnv("ETCD_CA_CERT_FILE", "/ca.pem");
+  const o = parse("--etcd-cert", "/c.pem", "--nats-user", "node1", "--nats-password-file", "/p");
+  vi.unstubAllEnvs();
+  expect(o).toMatchObject({ etcdCa: "/ca.pem", etcdCert: "/c.pem", natsUser: "node1", natsPasswordFile: "/p" });
 });

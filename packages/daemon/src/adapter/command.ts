@@ -2,7 +2,10 @@ import { hostname } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { LogLevel } from "./logger.ts";
 
-/** The flags that every daemon shares. Lists are split at commas; ports are numbers. */
+/**
+ * The flags that every daemon shares. Lists are split at commas; ports are numbers.
+ * Secrets are files (or the environment), never arguments: a command line is for all to read.
+ */
 export interface DaemonOptions {
   readonly node: string;
   readonly nats: readonly string[];
@@ -12,6 +15,17 @@ export interface DaemonOptions {
   readonly varDir: string;
   readonly logLevel: LogLevel;
   readonly healthPort: number;
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
+  readonly etcdUser?: string;
+  readonly etcdPasswordFile?: string;
+  readonly natsCa?: string;
+  readonly natsCert?: string;
+  readonly natsKey?: string;
+  readonly natsCreds?: string;
+  readonly natsUser?: string;
+  readonly natsPasswordFile?: string;
 }
 
 /**
@@ -19,11 +33,15 @@ export interface DaemonOptions {
  * Each flag has an environment variable, named in `--help`; the flag wins.
  */
 export function daemonCommand(name: string, description: string, defaults: { readonly healthPort: number }): Command {
-  return new Command(name)
+  const program = new Command(name);
+  const refuse = (message: string): never => program.error(message);
+  program
     .description(description)
     .addOption(new Option("--node <name>", "this node's name, as in Kubernetes").env("NODENAME").default(hostname().toLowerCase()))
-    .addOption(listOption("--nats <urls>", "NATS servers, comma separated").env("NATS_URL").default(["nats://127.0.0.1:4222"]))
-    .addOption(listOption("--etcd <urls>", "etcd endpoints, comma separated").env("ETCD_ENDPOINTS").default(["http://127.0.0.1:2379"]))
+    .addOption(listOption("--nats <urls>", "NATS servers, comma separated", refuse).env("NATS_URL").default(["nats://127.0.0.1:4222"]))
+    .addOption(
+      listOption("--etcd <urls>", "etcd endpoints, comma separated", refuse).env("ETCD_ENDPOINTS").default(["http://127.0.0.1:2379"]),
+    )
     .addOption(new Option("--kubeconfig <file>", "how to reach the Kubernetes API, where this daemon needs it").env("KUBECONFIG"))
     .addOption(new Option("--run-dir <folder>", "sockets and endpoint status files").env("CALICO_RUN_DIR").default("/var/run/calico"))
     .addOption(new Option("--var-dir <folder>", "nodename and mtu files").env("CALICO_VAR_DIR").default("/var/lib/calico"))
@@ -39,9 +57,26 @@ export function daemonCommand(name: string, description: string, defaults: { rea
         .default(defaults.healthPort)
         .argParser(parsePort),
     );
+  for (const [flags, env, about] of ACCESS_FLAGS) program.addOption(new Option(flags, about).env(env));
+  return program;
 }
 
-function listOption(flags: string, description: string): Option {
+/** How to be let in by etcd and NATS. Names of etcd's as calico libcalico-go/lib/apiconfig. */
+const ACCESS_FLAGS: readonly (readonly [flags: string, env: string, about: string])[] = [
+  ["--etcd-ca <file>", "ETCD_CA_CERT_FILE", "certificates that etcd's own must chain to (PEM)"],
+  ["--etcd-cert <file>", "ETCD_CERT_FILE", "this daemon's certificate for etcd (PEM); read again when it changes"],
+  ["--etcd-key <file>", "ETCD_KEY_FILE", "key of --etcd-cert (PEM)"],
+  ["--etcd-user <name>", "ETCD_USERNAME", "etcd user"],
+  ["--etcd-password-file <file>", "ETCD_PASSWORD_FILE", "password of --etcd-user; or in the environment as ETCD_PASSWORD"],
+  ["--nats-ca <file>", "NATS_CA_FILE", "certificates that the NATS servers' own must chain to (PEM)"],
+  ["--nats-cert <file>", "NATS_CERT_FILE", "this daemon's certificate for NATS (PEM); read again at each connection"],
+  ["--nats-key <file>", "NATS_KEY_FILE", "key of --nats-cert (PEM)"],
+  ["--nats-creds <file>", "NATS_CREDS_FILE", "NATS credentials (JWT and seed)"],
+  ["--nats-user <name>", "NATS_USER", "NATS user"],
+  ["--nats-password-file <file>", "NATS_PASSWORD_FILE", "password of --nats-user; or in the environment as NATS_PASSWORD"],
+];
+
+function listOption(flags: string, description: string, refuse: (message: string) => never): Option {
   return new Option(flags, description).argParser((text: string) => {
     const items = text
       .split(",")
@@ -50,8 +85,15 @@ function listOption(flags: string, description: string): Option {
     if (items.length === 0) throw new InvalidArgumentError("expected at least one URL");
     const bad = items.find((s) => !URL.canParse(s));
     if (bad !== undefined) throw new InvalidArgumentError(`"${bad}" is not a URL; expected for example http://10.0.0.1:2379`);
+    // Not an InvalidArgumentError: commander would repeat the text, password and all.
+    if (items.some(hasPassword)) refuse(`error: a URL of ${flags} must not hold a password; use the password file`);
     return items;
   });
+}
+
+function hasPassword(text: string): boolean {
+  const { username, password } = new URL(text);
+  return username !== "" || password !== "";
 }
 
 function parsePort(text: string): number {

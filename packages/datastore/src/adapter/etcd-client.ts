@@ -1,18 +1,16 @@
 import { Buffer } from "node:buffer";
 import type { Etcd3, IOptions } from "etcd3";
 import { StoreUnavailable } from "../ports.ts";
-import { faultOf } from "./etcd-faults.ts";
-
-export interface EtcdTls {
-  /** PEM text. `cert` and `key` together authenticate this client. */
-  readonly ca: string;
-  readonly cert?: string;
-  readonly key?: string;
-}
+import { faultOf, reasonOf } from "./etcd-faults.ts";
+import { type EtcdTls, type EtcdTlsFiles, makeTlsSource } from "./etcd-tls.ts";
 
 export interface EtcdClientOptions {
   readonly endpoints: readonly string[];
-  readonly tls?: EtcdTls;
+  readonly tls?: EtcdTls | EtcdTlsFiles;
+  readonly log?: {
+    warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+    info?(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  };
   readonly auth?: { readonly username: string; readonly password: string };
   readonly timeoutMs: number;
 }
@@ -32,12 +30,12 @@ export interface EtcdClient {
 /** Loading etcd3 costs 26 MB: only who calls etcd pays. */
 export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
   const { endpoints, timeoutMs } = options;
-  let client: Promise<Etcd3> | undefined;
   const closing = new AbortController();
   const closed = closing.signal;
+  const connections = makeConnections(options);
   const raw = () => {
     if (closed.aborted) throw new StoreUnavailable("Cannot use the etcd client: it was closed", { outcome: "notApplied" });
-    return (client ??= import("etcd3").then(({ Etcd3 }) => new Etcd3(etcd3Options(options))));
+    return connections.current();
   };
   return {
     endpoints,
@@ -60,7 +58,54 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
     },
     async close() {
       closing.abort(new Error("the store was closed"));
-      (await client)?.close();
+      await connections.close();
+    },
+  };
+}
+
+/** How often the certificate files are looked at, and how long calls on the old certificate may take to end. */
+const LOOK_MS = 1000;
+const OLD_CLIENT_MS = 30_000;
+
+/**
+ * The etcd3 client in use, made anew when the certificate files were replaced: gRPC keeps the credentials it was made with.
+ * Streams on the old client break when it is closed, and resume on the new one.
+ */
+function makeConnections(options: EtcdClientOptions): { current(): Promise<Etcd3>; close(): Promise<void> } {
+  const source = options.tls && makeTlsSource(options.tls);
+  const open = (tls: EtcdTls | undefined) => import("etcd3").then(({ Etcd3 }) => new Etcd3(etcd3Options(options, tls)));
+  const old = new Map<Promise<Etcd3>, ReturnType<typeof setTimeout>>();
+  let client: Promise<Etcd3> | undefined;
+  let lookAt = 0;
+  const retire = (outgoing: Promise<Etcd3>) => {
+    const end = () => (old.delete(outgoing), void outgoing.then((etcd) => etcd.close()));
+    old.set(outgoing, setTimeout(end, OLD_CLIENT_MS));
+  };
+  const renew = () => {
+    if (client === undefined || source === undefined || Date.now() < lookAt) return;
+    lookAt = Date.now() + LOOK_MS;
+    if (!source.changed()) return;
+    try {
+      const next = open(source.load());
+      retire(client);
+      client = next;
+      options.log?.info?.("etcd certificates were replaced, connecting anew");
+    } catch (error) {
+      lookAt = 0; // half of a replacement, most likely: look again at the next call
+      options.log?.warn("new etcd certificates cannot be used yet", { error });
+    }
+  };
+  return {
+    async current() {
+      renew();
+      return await (client ??= open(source?.load()));
+    },
+    async close() {
+      for (const [outgoing, timer] of old) {
+        clearTimeout(timer);
+        (await outgoing).close();
+      }
+      if (client !== undefined) (await client).close();
     },
   };
 }
@@ -74,7 +119,7 @@ function unavailable(o: {
   kind: "read" | "write";
   cause: unknown;
 }): StoreUnavailable {
-  const reason = o.cause instanceof Error ? o.cause.message : String(o.cause);
+  const reason = reasonOf(o.cause);
   const outcome = o.kind === "read" || o.fault === "notSent" || o.fault === "refused" ? "notApplied" : "unknown";
   const advice = o.fault === "refused" ? "" : `; check that etcd runs at ${o.endpoints.join(", ")}`;
   return new StoreUnavailable(`Cannot ${o.what}: ${reason}${advice}`, { outcome, cause: o.cause });
@@ -83,7 +128,7 @@ function unavailable(o: {
 /** etcd3's circuit breaker would refuse calls for 5 s after three failures; our own bounded retry replaces it. */
 const passThrough = { execute: async (action: (context: object) => unknown) => action({}) } as never;
 
-function etcd3Options({ endpoints, tls, auth, timeoutMs }: EtcdClientOptions): IOptions {
+function etcd3Options({ endpoints, auth, timeoutMs }: EtcdClientOptions, tls: EtcdTls | undefined): IOptions {
   return {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,

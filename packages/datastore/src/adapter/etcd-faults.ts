@@ -25,3 +25,22 @@ const BROKEN: ReadonlySet<string> = new Set([
   "GRPCAbortedError",
   "ClientClosedError",
 ]);
+
+/** The text of a fault for people: gRPC's own, and what to do about it where TLS is the cause. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const tls = TLS_ADVICE.find(({ when }) => when.test(message));
+  return tls === undefined ? message : `${tls.advice} (${message})`;
+}
+
+const TLS_ADVICE: readonly { readonly when: RegExp; readonly advice: string }[] = [
+  {
+    when: /self.signed|unable to (verify|get)|UNKNOWN_CA|UnknownIssuer|invalid peer certificate|issuer/i,
+    advice: "etcd's certificate was not issued by the authority in --etcd-ca",
+  },
+  {
+    when: /certificate required|bad certificate|handshake failure/i,
+    advice: "etcd refused this client's certificate; see --etcd-cert and --etcd-key",
+  },
+  { when: /altname|NotValidForName/i, advice: "etcd's certificate is not for the name or address in --etcd" },
+];

@@ -1,13 +1,15 @@
 import type { Store } from "../ports.ts";
-import { type EtcdTls, makeEtcdClient } from "./etcd-client.ts";
+import { makeEtcdClient } from "./etcd-client.ts";
 import { electEtcd } from "./etcd-election.ts";
 import { makeEtcdKv } from "./etcd-kv.ts";
+import type { EtcdTls, EtcdTlsFiles } from "./etcd-tls.ts";
 import { watchEtcd, type WatchLog } from "./etcd-watch.ts";
 
 export interface EtcdOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` each. */
   readonly endpoints: readonly string[];
-  readonly tls?: EtcdTls;
+  /** Files are read again when they change, so that certificates can be replaced without a restart. */
+  readonly tls?: EtcdTls | EtcdTlsFiles;
   readonly auth?: { readonly username: string; readonly password: string };
   readonly log?: WatchLog;
   /** How long one operation may take, reconnecting included, before it throws StoreUnavailable. */
@@ -18,7 +20,7 @@ export interface EtcdOptions {
 export function openEtcd(options: EtcdOptions): Store {
   const { endpoints, timeoutMs = 5000, log, tls, auth } = options;
   if (endpoints.length === 0) throw new Error("Cannot open etcd: no endpoint was given; expected for example http://10.0.0.1:2379");
-  const client = makeEtcdClient({ endpoints, timeoutMs, ...(tls && { tls }), ...(auth && { auth }) });
+  const client = makeEtcdClient({ endpoints, timeoutMs, ...(tls && { tls }), ...(auth && { auth }), ...(log && { log }) });
   return {
     ...makeEtcdKv(client),
     watch: (prefix, o) => watchEtcd(client, prefix, { ...o, signal: AbortSignal.any([o.signal, client.closed]), log }),
