@@ -7,3 +7,4 @@ export { openReporter, type Reporter, type ReporterOptions } from "./adapter/rep
 export { openReports, type Report, type ReportsOptions } from "./adapter/reports.ts";
 export { type HistoryMessage, type HistoryOptions, type LogHistory, openHistory } from "./adapter/history.ts";
 export { type NatsAccess, natsConnection } from "./adapter/nats-access.ts";
+export { type NatsAccess, natsConnection } from "./adapter/nats-access.ts";
