@@ -5,7 +5,7 @@ import process from "node:process";
 import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { prefixOf } from "@calico/model";
-import { openTarget } from "./adapter/open-store.ts";
+import { openTarget, targetOf } from "./adapter/open-store.ts";
 import { listenUnix, readLines } from "./adapter/unix-socket.ts";
 import { targetKey } from "./domain/protocol.ts";
 import type { EtcdTarget } from "./domain/protocol.ts";
@@ -23,7 +23,7 @@ const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "ipam", level: options.logLevel, node: options.node });
 const metrics = makeMetrics(METRICS);
 const wakeup = makeWakeup();
-const home: EtcdTarget = { endpoints: [...options.etcd] };
+const home: EtcdTarget = targetOf(options);
 const tunnelFacts = [prefixOf("IPPool"), prefixOf("Node"), prefixOf("FelixConfiguration")];
 
 await using app = new AsyncDisposableStack();
