@@ -1,13 +1,25 @@
-import { readFileSync } from "node:fs";
-import { openEtcd } from "@calico/datastore";
+import { etcdAccess, openEtcd } from "@calico/datastore";
 import type { Store } from "@calico/datastore";
 import type { EtcdTarget } from "../domain/protocol.ts";
 
-/** A store on the etcd that `target` names; TLS files are read now. */
+/** A store on the etcd that `target` names; its TLS files are read again when they change. */
 export function openTarget(target: EtcdTarget, o: { readonly timeoutMs?: number } = {}): Store {
   const { endpoints, keyFile, certFile, caFile } = target;
-  const read = (file: string | undefined) => (file === undefined ? undefined : readFileSync(file, "utf8"));
-  const ca = read(caFile);
-  const tls = ca === undefined ? undefined : { ca, cert: read(certFile), key: read(keyFile) };
-  return openEtcd({ endpoints, ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }), ...(tls === undefined ? {} : { tls }) });
+  const access = etcdAccess({ etcdCa: caFile, etcdCert: certFile, etcdKey: keyFile });
+  return openEtcd({ endpoints, ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }), ...access });
+}
+
+/** The target that a daemon's flags name. */
+export function targetOf(o: {
+  readonly etcd: readonly string[];
+  readonly etcdCa?: string | undefined;
+  readonly etcdCert?: string | undefined;
+  readonly etcdKey?: string | undefined;
+}): EtcdTarget {
+  return {
+    endpoints: [...o.etcd],
+    ...(o.etcdCa === undefined ? {} : { caFile: o.etcdCa }),
+    ...(o.etcdCert === undefined ? {} : { certFile: o.etcdCert }),
+    ...(o.etcdKey === undefined ? {} : { keyFile: o.etcdKey }),
+  };
 }
