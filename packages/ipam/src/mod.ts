@@ -19,7 +19,7 @@ export type {
 } from "./ports.ts";
 export type { Block, BlockAttribute } from "./domain/block.ts";
 export { openIpamClient, type IpamClient, type IpamClientOptions } from "./adapter/socket-client.ts";
-export { openTarget } from "./adapter/open-store.ts";
+export { openTarget, targetOf } from "./adapter/open-store.ts";
 export { connectUnix, listenUnix, readLines, type UnixServer } from "./adapter/unix-socket.ts";
 export { endpointsOf, targetKey, type EtcdTarget } from "./domain/protocol.ts";
 export { makeKeyedLock, type KeyedLock } from "./service/keyed-lock.ts";
