@@ -16,7 +16,7 @@ const ETCD_TIMEOUT_MS = 4000;
 export type WorldOptions = {
   readonly runDir: string;
   /** Used when the configuration names no etcd. */
-  readonly defaultEtcd: readonly string[] | undefined;
+  readonly defaultEtcd: EtcdTarget | undefined;
   readonly agentKubeconfig: string | undefined;
 };
 
@@ -39,7 +39,7 @@ export function openWorld(o: WorldOptions): World {
     namespaceLabelsOf: kube.namespaceLabelsOf,
     clock: { now: Date.now },
     datastoreOf(target) {
-      const wanted = target ?? (o.defaultEtcd === undefined ? undefined : { endpoints: [...o.defaultEtcd] });
+      const wanted = target ?? o.defaultEtcd;
       if (wanted === undefined)
         throw new CniFault(
           "invalidConfig",
