@@ -5,7 +5,7 @@ import process from "node:process";
 import { natsConnection, openReporter } from "@calico/bus";
 import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
-import { listenUnix } from "@calico/ipam";
+import { listenUnix, targetOf } from "@calico/ipam";
 import { openWorld } from "./adapter/compose.ts";
 import { serveConnection } from "./adapter/serve-socket.ts";
 import { METRICS } from "./metrics.ts";
@@ -23,7 +23,7 @@ const log = makeLogger({ component: "cni", level: options.logLevel, node: option
 const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
-const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: options.etcd, agentKubeconfig: options.kubeconfig }));
+const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: targetOf(options), agentKubeconfig: options.kubeconfig }));
 const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log, connection: natsConnection(options) });
 app.defer(() => reporter.close());
 let running = 0;
