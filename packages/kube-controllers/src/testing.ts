@@ -5,5 +5,5 @@ export function policyFacts(
   spec: Readonly<Record<string, unknown>>,
   o: { readonly namespace?: string; readonly name?: string } = {},
 ): RawFacts {
-  return { namespace: o.namespace ?? "default", name: o.name ?? "p", labels: {}, body: { spec } };
+  return { namespace: o.namespace ?? "default", name: o.name ?? "p", labels: {}, annotations: {}, body: { spec } };
 }

@@ -16,6 +16,7 @@ export interface PodFacts extends NamedFacts {
 
 /** For kinds whose content is converted later: the object as it came, without what only the API server needs. */
 export interface RawFacts extends NamedFacts {
+  readonly annotations: Labels;
   readonly body: Readonly<Record<string, unknown>>;
 }
 
@@ -45,5 +46,5 @@ export function podFacts(object: KubeObject): PodFacts {
 
 export function rawFacts(object: KubeObject): RawFacts {
   const { apiVersion: _v, kind: _k, metadata: _m, status: _s, ...body } = object;
-  return { ...namedFacts(object), body };
+  return { ...namedFacts(object), annotations: object.metadata.annotations ?? {}, body };
 }

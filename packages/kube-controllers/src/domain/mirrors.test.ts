@@ -115,7 +115,7 @@ test.for([
   expect(plan.do + text).toBe(want);
 });
 
-const raw = (body: Record<string, unknown>, labels = {}) => ({ namespace: "d", name: "web", labels, body });
+const raw = (body: Record<string, unknown>, labels = {}, annotations = {}) => ({ namespace: "d", name: "web", labels, annotations, body });
 
 test("mirrorService: what NAT needs, and nothing else", () => {
   const got = mirrorService(
@@ -134,6 +134,21 @@ test("mirrorService: what NAT needs, and nothing else", () => {
     spec: { clusterIP: "10.96.0.7", ports: [{ port: 80, targetPort: "http" }] },
   });
   expect(mirrorService(raw({ spec: { type: "ExternalName" } }))).toEqual({ kind: "unwanted" });
+});
+
+test("mirrorService: the marks that make a Service somebody else's go with it, other labels and annotations do not", () => {
+  const labels = { "service.kubernetes.io/service-proxy-name": "other", app: "x" };
+  const annotations = { "projectcalico.org/natExcludeService": "true", note: "y" };
+  expect(mirrorService(raw({ spec: {} }, labels, annotations))).toMatchObject({
+    object: {
+      metadata: {
+        namespace: "d",
+        name: "web",
+        labels: { "service.kubernetes.io/service-proxy-name": "other" },
+        annotations: { "projectcalico.org/natExcludeService": "true" },
+      },
+    },
+  });
 });
 
 test("mirrorEndpointSlice: with its service's label; a slice of no service is not there", () => {

@@ -19,11 +19,25 @@ const PORT_FIELDS = ["name", "protocol", "port", "targetPort", "nodePort"];
 const ENDPOINT_FIELDS = ["addresses", "conditions", "nodeName", "targetRef"];
 const TARGET_FIELDS = ["kind", "namespace", "name"];
 
-export function mirrorService({ namespace, name, body }: RawFacts): Converted<"KubernetesService"> {
+// What tells a node that a Service's NAT is somebody else's.
+const MARK_LABELS = ["service.kubernetes.io/service-proxy-name"];
+const MARK_ANNOTATIONS = ["projectcalico.org/natExcludeService"];
+
+export function mirrorService({ namespace, name, labels, annotations, body }: RawFacts): Converted<"KubernetesService"> {
   const spec = mapOf(body["spec"]);
   if (spec["type"] === "ExternalName") return { kind: "unwanted" };
   const trimmed = { ...pick(spec, SPEC_FIELDS), ports: maps(spec["ports"]).map((p) => pick(p, PORT_FIELDS)) };
-  return { kind: "wanted", object: { kind: "KubernetesService", metadata: { namespace, name }, spec: trimmed }, problems: [] };
+  const metadata = {
+    namespace,
+    name,
+    ...marks("labels", pick(labels, MARK_LABELS)),
+    ...marks("annotations", pick(annotations, MARK_ANNOTATIONS)),
+  };
+  return { kind: "wanted", object: { kind: "KubernetesService", metadata, spec: trimmed }, problems: [] };
+}
+
+function marks(field: "labels" | "annotations", found: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  return Object.keys(found).length === 0 ? {} : { [field]: found };
 }
 
 /** A slice of no service is nobody's. */
