@@ -1,2 +1,3 @@
 export { type FakeStore, type Fault, makeFakeStore } from "./testing/fake-store.ts";
-export { freePort, killChild, startEtcd, type TestEtcd, untilReady } from "./testing/start-etcd.ts";
+export { freePort, killChild, startEtcd, type TestEtcd, type TestEtcdOptions, untilReady } from "./testing/start-etcd.ts";
+export { makeTestPki, type TestCertificate, type TestPki } from "./testing/test-pki.ts";

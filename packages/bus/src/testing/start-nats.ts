@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,10 +19,16 @@ export interface TestNats extends AsyncDisposable {
   wipe(): Promise<void>;
 }
 
+export interface TestNatsOptions {
+  /** More of the server's configuration: authorization, tls. */
+  readonly config?: string;
+}
+
 /** A private nats-server with JetStream on a free loopback port, files in a temporary folder. */
-export async function startNats(): Promise<TestNats> {
+export async function startNats({ config = "" }: TestNatsOptions = {}): Promise<TestNats> {
   const dir = await mkdtemp(join(tmpdir(), `calico-nats-${process.pid}-`));
   const port = await freePort();
+  await writeFile(join(dir, "nats.conf"), config, { mode: 0o600 });
   let child = await launch(dir, port);
   const kill = () => killChild(child);
   const stop = async () => {
@@ -59,7 +65,7 @@ async function freePort(): Promise<number> {
 }
 
 async function launch(dir: string, port: number): Promise<ChildProcess> {
-  const child = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(dir, "js")], {
+  const child = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(dir, "js"), "-c", join(dir, "nats.conf")], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let said = "";

@@ -18,12 +18,21 @@ export interface TestEtcd extends AsyncDisposable {
   wipe(): Promise<void>;
 }
 
+export interface TestEtcdOptions {
+  /** Files: the server shows `cert`, and wants a certificate by `ca` of its clients. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+}
+
 /** A private etcd on a free loopback port with data in a temporary folder. */
-export async function startEtcd(): Promise<TestEtcd> {
+export async function startEtcd({ tls }: TestEtcdOptions = {}): Promise<TestEtcd> {
   const dir = await mkdtemp(join(tmpdir(), `calico-etcd-${process.pid}-`));
-  const [client, peer] = [await freePort(), await freePort()];
-  const url = `http://127.0.0.1:${client}`;
-  let child = await launch(dir, url, peer);
+  const [client, peer, metrics] = [await freePort(), await freePort(), await freePort()];
+  const url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${client}`;
+  const secure = tls && ["--client-cert-auth", "--trusted-ca-file", tls.ca, "--cert-file", tls.cert, "--key-file", tls.key];
+  const healthUrl = `http://127.0.0.1:${metrics}`;
+  const extra = [...(secure ?? []), "--listen-metrics-urls", healthUrl];
+  const start = () => launch({ dir, url, peerPort: peer, healthUrl, extra });
+  let child = await start();
   const kill = () => killChild(child);
   const stop = async () => {
     await kill();
@@ -31,7 +40,7 @@ export async function startEtcd(): Promise<TestEtcd> {
   };
   const restart = async () => {
     await kill();
-    child = await launch(dir, url, peer);
+    child = await start();
   };
   return {
     endpoints: [url],
@@ -44,7 +53,7 @@ export async function startEtcd(): Promise<TestEtcd> {
     async wipe() {
       await kill();
       await rm(join(dir, "data"), { recursive: true, force: true });
-      child = await launch(dir, url, peer);
+      child = await start();
     },
     [Symbol.asyncDispose]: stop,
   };
@@ -60,18 +69,25 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-async function launch(dir: string, url: string, peerPort: number): Promise<ChildProcess> {
+async function launch(o: {
+  dir: string;
+  url: string;
+  peerPort: number;
+  healthUrl: string;
+  extra: readonly string[];
+}): Promise<ChildProcess> {
+  const { dir, url, peerPort, healthUrl, extra } = o;
   const peer = `http://127.0.0.1:${peerPort}`;
   const args = ["--name", "test", "--data-dir", join(dir, "data"), "--listen-client-urls", url, "--advertise-client-urls", url];
   args.push("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `test=${peer}`);
   args.push("--heartbeat-interval", "50", "--election-timeout", "250"); // one member: be ready in a quarter of a second
-  args.push("--unsafe-no-fsync", "--logger", "zap", "--log-level", "error");
+  args.push("--unsafe-no-fsync", "--logger", "zap", "--log-level", "error", ...extra);
   const child = spawn("etcd", args, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr?.on("data", (chunk: Buffer) => (said = (said + chunk.toString()).slice(-4000)));
   await untilReady(
     child,
-    async () => (await fetch(`${url}/health`)).ok,
+    async () => (await fetch(`${healthUrl}/health`)).ok,
     () => `Cannot start etcd at ${url}: ${said}`,
   );
   return child;
