@@ -5,7 +5,7 @@ import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publicatio
 import { decodeEntry, HEADER } from "./headers.ts";
 import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
 import { openSession } from "./session.ts";
-import { ensureLogStream, type StreamOptions } from "./stream.ts";
+import { ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
 
 /** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
 const WRONG_LAST_SEQUENCE = 10071;
@@ -18,6 +18,7 @@ export function makeNatsLog(nats: Nats, options: StreamOptions & { readonly sign
     async claim(leader) {
       const handle = await nats.use(options.signal);
       const { created } = await ensureLogStream(handle.jsm, options);
+      await ensureNodeStream(handle.jsm); // nodes may not make streams
       const fence = await handle.js.publish(FENCE_SUBJECT, JSON.stringify({ ...leader, at: new Date().toISOString() }));
       return makeWriter(nats, handle, { created, fenceSeq: fence.seq });
     },
