@@ -136,11 +136,25 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
     } catch (error) {
       if (signal.aborted) break;
       const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempt - 1, 6));
-      if (attempt === 1 || attempt % 10 === 0) log.warn("nats not reachable, trying again", { servers, attempt, error });
+      if (attempt === 1 || attempt % 10 === 0)
+        log.warn("nats not reachable, trying again", { servers, attempt, reason: reasonOf(error), error });
       await pause(delayMs, signal);
     }
   }
   return undefined;
+}
+
+/** The text of a refusal, and what to do about it where TLS is the cause. */
+function reasonOf(error: unknown): string {
+  const texts = [error, (error as { cause?: unknown } | undefined)?.cause].filter((e) => e instanceof Error).map(({ message }) => message);
+  const text = texts.join(": ");
+  if (/unable to verify|self.signed|UnknownIssuer|unable to get/i.test(text))
+    return `the server's certificate was not issued by the authority in --nats-ca (${text})`;
+  if (/certificate required|bad certificate|handshake failure/i.test(text))
+    return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
+  if (/authorization violation/i.test(text))
+    return `the server refused the login; see --nats-user, --nats-password-file, --nats-creds (${text})`;
+  return text;
 }
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
