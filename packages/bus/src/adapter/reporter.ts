@@ -1,4 +1,4 @@
-import type { Logger } from "@calico/daemon";
+import { type Logger, pause } from "@calico/daemon";
 import type { Applied, Status } from "@calico/model";
 import { escapeToken } from "../domain/subject.ts";
 import { type Nats, openNats, type NatsOptions } from "./nats.ts";
@@ -38,25 +38,25 @@ export function openReporter(options: ReporterOptions): Reporter {
   };
 }
 
-/** Each time a connection is made: see that the stream is there, then say the newest status again. */
+const LOOK_AGAIN_MS = 5000;
+
+/** Each time a connection is made: see that the stream is there, then say the newest status again. Who may not make it waits for the syncer to. */
 async function keepStream(nats: Nats, log: Logger, sayAgain: () => void): Promise<void> {
-  for (;;) {
-    const lost = new Promise<void>((resolve) => {
-      const unlisten = nats.onDisconnect(() => {
-        unlisten();
-        resolve();
-      });
-    });
+  while (!nats.closed) {
+    const lost = new AbortController();
+    const unlisten = nats.onDisconnect(() => lost.abort());
     try {
       const { jsm } = await nats.use();
       await ensureNodeStream(jsm);
       sayAgain();
+      if (!lost.signal.aborted) await new Promise((resolve) => lost.signal.addEventListener("abort", resolve, { once: true }));
     } catch (error) {
       if (nats.closed) return;
-      log.warn("report stream not made, reports may be lost", { error });
+      log.warn("report stream not there, reports may be lost", { error });
+      await pause(LOOK_AGAIN_MS, lost.signal);
+    } finally {
+      unlisten();
     }
-    await lost;
-    if (nats.closed) return;
   }
 }
 
