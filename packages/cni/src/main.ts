@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { natsConnection, openReporter } from "@calico/bus";
+import { escapeToken, natsConnection, openReporter } from "@calico/bus";
 import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { listenUnix, targetOf } from "@calico/ipam";
@@ -33,10 +33,7 @@ function onEnd(ended: Ended): void {
   metrics.inc("cni_calls_total", { command, code: String(fault?.code ?? 0) });
   metrics.observe("cni_call_seconds", durationMs / 1000, { command });
   const event = eventOf(ended, { node: options.node, at: new Date() });
-  if (event !== undefined) reporter.event(`cni.${options.node}.${command.toLowerCase()}`, event);
-  const what = { command, containerId: ended.call?.containerId, endpoint: ended.workload?.wepName, ips: ended.ips, durationMs };
-  if (fault === undefined) log.info("call ended", what);
-  else log.warn("call failed", { ...what, code: fault.code, msg: fault.message, details: fault.details });
+  if (event !== undefined) reporter.event(`cni.${escapeToken(options.node)}.${command.toLowerCase()}`, event);
 }
 
 const settings = {
