@@ -43,14 +43,9 @@ async function labelDelays(lab: Lab, { quick, progress, signal }: SuiteOptions):
   for (let i = 0; i < rounds; i++) {
     progress(`label change ${i + 1} of ${rounds}`);
     const sent = await labeller.set("client-1", "access", i % 2 === 0 ? "granted" : null);
-    const find = () => applied.since(sent).find((r) => r.component === "felix" && r.node === node && r.changed.length > 0);
-    while (find() === undefined) {
-      if (Date.now() - sent > 10_000) throw new Error(`Cannot measure: no report of felix on ${node} within 10 s of change ${i + 1}`);
-      signal.throwIfAborted();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    const report = find();
-    if (report === undefined) continue;
+    const [report] = await applied.changesSince(sent, { withinMs: 10_000, ...(node === undefined ? {} : { node }) });
+    if (report === undefined) throw new Error(`Cannot measure: no report of felix on ${node} within 10 s of change ${i + 1}`);
+    signal.throwIfAborted();
     total.push(Date.parse(report.at) - sent);
     for (const stage of ["busMs", "calcMs", "kernelMs"] as const) stages[stage].push(report.stages[stage]);
   }

@@ -4,8 +4,11 @@ import { makeLogger } from "@calico/daemon";
 
 /** The agents' own word on what reached the kernel, collected while changes are made. */
 export interface AppliedLog extends AsyncDisposable {
-  /** Reports of what was applied at or after a time in milliseconds since the epoch. */
-  since(ms: number): readonly Applied[];
+  /**
+   * felix's reports of changes that it applied at or after `ms` (milliseconds since the epoch), as soon as there is one, of `node` if that is
+   * given; empty after `withinMs`. A report comes some milliseconds after the kernel's change that it tells of.
+   */
+  changesSince(ms: number, options: { readonly withinMs: number; readonly node?: string }): Promise<readonly Applied[]>;
 }
 
 export async function followApplied(nats: string): Promise<AppliedLog> {
@@ -17,7 +20,15 @@ export async function followApplied(nats: string): Promise<AppliedLog> {
       if (report.kind === "applied") seen.push(report.body);
   })();
   return {
-    since: (ms) => seen.filter((r) => Date.parse(r.at) >= ms),
+    async changesSince(ms, { withinMs, node }) {
+      const find = () =>
+        seen.filter(
+          (r) => r.component === "felix" && r.changed.length > 0 && Date.parse(r.at) >= ms && (node === undefined || r.node === node),
+        );
+      const deadline = Date.now() + withinMs;
+      while (find().length === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+      return find();
+    },
     async [Symbol.asyncDispose]() {
       abort.abort("the changes are made");
       await done;
