@@ -3,8 +3,9 @@ import type { ResourceClient } from "@calico/datastore";
 import type { EtcdTarget, Ipam } from "@calico/ipam";
 import type { Netlink } from "@calico/linux";
 import type { CniCall } from "./domain/env.ts";
+import type { LogTarget } from "./domain/log-line.ts";
 import type { Netconf } from "./domain/netconf.ts";
-import type { PodFacts } from "./domain/pod.ts";
+import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
 
 /** The kernel: the node's namespace, where this process is, and pods' by path. */
 export interface Kernel {
@@ -25,8 +26,10 @@ export interface Ports {
   datastoreOf(target: EtcdTarget | undefined): Datastore;
   /** A pod from the API server. */
   podOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<PodFacts>;
-  /** Labels of a namespace, for pools that ask for them; undefined when they cannot be known. */
-  namespaceLabelsOf(conf: Netconf, namespace: string): Promise<Readonly<Record<string, string>> | undefined>;
+  /** Labels and annotations of a namespace; undefined when the configuration has no API server to ask. */
+  namespaceOf(conf: Netconf, namespace: string): Promise<NamespaceFacts | undefined>;
+  /** What Kubernetes gave the node for pods. */
+  podCidrsOf(conf: Netconf, node: string): Promise<readonly string[]>;
   /** Run another plugin, as `CNI_COMMAND` says, and give what it printed. */
   execPlugin(o: {
     readonly type: string;
@@ -36,7 +39,16 @@ export interface Ports {
   readonly files: Files;
   /** Resolves true when the file is there, false when the time is over. */
   untilFile(path: string, timeoutMs: number): Promise<boolean>;
-  readonly clock: { now(): number };
+  /** Whether a GET of the URL ends with 2xx or 3xx. */
+  isReady(url: string): Promise<boolean>;
+  /** Undefined, or why it could not be written. */
+  appendToLog(target: LogTarget, line: string): Error | undefined;
+  readonly clock: Clock;
+}
+
+export interface Clock {
+  now(): number;
+  pause(ms: number): Promise<void>;
 }
 
 export interface Files {

@@ -3,12 +3,14 @@ import { resourceClient } from "@calico/datastore";
 import { makeFakeStore } from "@calico/datastore/testing";
 import type { FakeStore } from "@calico/datastore/testing";
 import { makeIpam } from "@calico/ipam";
-import { putPool } from "@calico/ipam/testing";
+import { disagreements, putPool } from "@calico/ipam/testing";
 import { makeFakeKernel, makeFakeNetlink } from "@calico/linux/testing";
 import type { FakeKernel } from "@calico/linux/testing";
+import type { Netlink } from "@calico/linux";
 import type { Environment } from "./domain/env.ts";
-import type { PodFacts } from "./domain/pod.ts";
+import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
 import type { Log, Ports, Settings } from "./ports.ts";
+import { runPlugin } from "./service/run.ts";
 
 /** The seed's network configuration as one plugin sees it. */
 export function aNetconf(o: Readonly<Record<string, unknown>> = {}): string {
@@ -38,7 +40,7 @@ export function anEnvironment(o: Environment = {}): Environment {
   };
 }
 
-export type FakeWorld = Ports & {
+export type FakeWorld = { -readonly [K in keyof Ports]: Ports[K] } & {
   readonly store: FakeStore;
   readonly fakeKernel: FakeKernel;
   readonly sysctls: Map<string, string>;
@@ -51,7 +53,9 @@ export type FakeWorld = Ports & {
 };
 
 /** A node with a pool, an empty pod namespace /run/netns/pod1, and a pod default/nginx that the API server knows. */
-export async function makeFakeWorld(o: { readonly pod?: Partial<PodFacts> } = {}): Promise<FakeWorld> {
+export async function makeFakeWorld(
+  o: { readonly pod?: Partial<PodFacts>; readonly namespace?: Partial<NamespaceFacts> } = {},
+): Promise<FakeWorld> {
   const store = makeFakeStore();
   const resources = resourceClient(store);
   await resources.ensureInitialized();
@@ -75,13 +79,23 @@ export async function makeFakeWorld(o: { readonly pod?: Partial<PodFacts> } = {}
     },
     settings: { varDir: "/var/lib/calico", runDir: "/var/run/calico", node: undefined, policyWaitMs: 10_000, hostname: "host" },
     kernel: {
-      host: () => makeFakeNetlink({ kernel: fakeKernel }),
+      host: () => withLinkLocal(makeFakeNetlink({ kernel: fakeKernel })),
       pod: (netns) => (fakeKernel.namespaces.has(netns) ? makeFakeNetlink({ kernel: fakeKernel, netnsPath: netns }) : undefined),
       writeSysctl: (name, value, where) => void sysctls.set(`${where?.netnsPath ?? ""}:${name}`, String(value)),
     },
     datastoreOf: () => datastore,
-    podOf: async () => ({ labels: { app: "web" }, generateName: "nginx-", serviceAccount: "default", ports: [], ...o.pod }),
-    namespaceLabelsOf: async () => ({}),
+    podOf: async () => ({
+      labels: { app: "web" },
+      generateName: "nginx-",
+      serviceAccount: "default",
+      ports: [],
+      annotations: {},
+      ...o.pod,
+    }),
+    namespaceOf: async () => ({ labels: {}, annotations: {}, ...o.namespace }),
+    podCidrsOf: async () => ["10.65.3.0/24", "fd65:3::/64"],
+    isReady: async () => true,
+    appendToLog: (target, line) => void present.set(target.path, (present.get(target.path) ?? "") + line),
     execPlugin: async ({ type }) => {
       throw new Error(`no plugin ${type} in this test`);
     },
@@ -90,6 +104,43 @@ export async function makeFakeWorld(o: { readonly pod?: Partial<PodFacts> } = {}
       waits.push({ path, timeoutMs });
       return present.has(path);
     },
-    clock: { now: Date.now },
+    clock: { now: Date.now, pause: async () => {} },
   };
+}
+
+/** The kernel gives a device its link-local address when it comes up; the fake kernel has none. */
+function withLinkLocal(netlink: Netlink): Netlink {
+  const addresses: Netlink["addresses"] = async (filter) => [
+    ...(await netlink.addresses(filter)),
+    ...(filter?.link !== undefined && filter.family === 6
+      ? [{ link: filter.link, cidr: "fe80::ecee:eeff:feee:eeee/64", scope: "link" } as const]
+      : []),
+  ];
+  return Object.assign(Object.create(netlink) as Netlink, { addresses });
+}
+
+/** One call in the world; the pod is default/nginx and the command ADD unless `env` says otherwise. */
+export async function callPlugin(
+  world: FakeWorld,
+  o: { env?: object; conf?: Record<string, unknown>; stdin?: string; plugin?: "calico" | "calico-ipam" } = {},
+) {
+  const answer = await runPlugin(
+    world,
+    { plugin: o.plugin ?? "calico", env: anEnvironment(o.env), stdin: o.stdin ?? aNetconf(o.conf) },
+    { settings: world.settings, log: world.log },
+  );
+  return { exit: answer.exit, stdout: answer.stdout, json: answer.stdout === "" ? undefined : JSON.parse(answer.stdout) };
+}
+
+type StoredEndpoint = { readonly metadata: object; readonly spec: Readonly<Record<string, unknown>> };
+
+export function endpointsOf(world: FakeWorld): readonly StoredEndpoint[] {
+  return [...world.store.dump().values()].filter((kv) => kv.key.includes("/workloadendpoints/")).map((kv) => JSON.parse(kv.value));
+}
+
+/** What ADD made and nothing took back: endpoints, addresses, devices; and contradictions in IPAM's records. */
+export function leftIn(world: FakeWorld): string[] {
+  const keys = [...world.store.dump().keys()].filter((k) => k.includes("/workloadendpoints/") || k.includes("/ipam/v2/handle/"));
+  const links = [...world.fakeKernel.namespaces.values()].flatMap((ns) => ns.links.map((l) => l.name)).filter((name) => name !== "lo");
+  return [...[...keys, ...links].sort(), ...disagreements(world.store.dump())];
 }

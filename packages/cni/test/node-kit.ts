@@ -40,6 +40,10 @@ export interface TestNode extends AsyncDisposable {
   ip(netns: string, ...args: string[]): Promise<string>;
   inNode(...command: string[]): Promise<{ readonly code: number | undefined; readonly stdout: string }>;
   keys(prefix: string): Promise<readonly string[]>;
+  /** Another pool. */
+  pool(name: string, spec: { readonly cidr: string; readonly blockSize: number }): Promise<void>;
+  /** Run a plugin of another make, from /usr/lib/cni. */
+  plugin(name: string, call: Call): Promise<Outcome>;
   start(what: "ipam" | "cni", ...args: string[]): Promise<void>;
   stop(what: "ipam" | "cni"): Promise<void>;
   etcd(state: "up" | "down"): Promise<void>;
@@ -95,19 +99,18 @@ export async function startNode(): Promise<TestNode> {
     "/calico/resources/v3/projectcalico.org/clusterinformations/default",
     object("ClusterInformation", "default", { clusterGUID: "0".repeat(32), datastoreReady: true }),
   );
-  await etcdctl(
-    "put",
-    "/calico/resources/v3/projectcalico.org/ippools/p",
-    object("IPPool", "p", {
-      cidr: "192.200.0.0/16",
-      blockSize: 26,
-      ipipMode: "Never",
-      vxlanMode: "Never",
-      natOutgoing: true,
-      nodeSelector: "all()",
-    }),
-  );
+  const pool: TestNode["pool"] = async (name, spec) => {
+    const modes = { ipipMode: "Never", vxlanMode: "Never", natOutgoing: true, nodeSelector: "all()" };
+    await etcdctl("put", `/calico/resources/v3/projectcalico.org/ippools/${name}`, object("IPPool", name, { ...spec, ...modes }));
+  };
+  await pool("p", { cidr: "192.200.0.0/16", blockSize: 26 });
 
+  const timed = async (file: string, call: Call): Promise<Outcome> => {
+    const env = environment(call, { ns, dir });
+    const start = performance.now();
+    const done = await exec(file, { env, stdin: stdinOf(call), netns: netnsPath(ns) });
+    return { ...done, json: parse(done.stdout), ms: performance.now() - start };
+  };
   const dirs = [
     "--node",
     "node1",
@@ -129,12 +132,9 @@ export async function startNode(): Promise<TestNode> {
       launch(what, [RUN, `packages/${what}/src/main.ts`, ...dirs, ...args], ["bash", "-c", `test -S ${join(dir, "run", `${what}.sock`)}`]),
     stop,
     etcd: (state) => (state === "up" ? etcdUp() : stop("etcd")),
-    async cni(call) {
-      const env = environment(call, { ns, dir });
-      const start = performance.now();
-      const done = await exec(join(dir, "bin", call.plugin ?? "calico"), { env, stdin: stdinOf(call), netns: netnsPath(ns) });
-      return { ...done, json: parse(done.stdout), ms: performance.now() - start };
-    },
+    pool,
+    cni: (call) => timed(join(dir, "bin", call.plugin ?? "calico"), call),
+    plugin: (name, call) => timed(join("/usr/lib/cni", name), call),
     async podNetns(name) {
       await createNetns(`${ns}-${name}`);
       return netnsPath(`${ns}-${name}`);

@@ -7,8 +7,10 @@ import { CniFault } from "../domain/fault.ts";
 import type { Datastore, Ports } from "../ports.ts";
 import { execPlugin } from "./exec-plugin.ts";
 import { files, untilFile } from "./files.ts";
+import { appendToLog } from "./log-file.ts";
 import { openKernel } from "./kernel.ts";
 import { openKubeClients } from "./kube.ts";
+import { isReady } from "./readiness.ts";
 
 /** Bounds what one operation on an etcd that is away costs; DEL must be over within 10 s. */
 const ETCD_TIMEOUT_MS = 4000;
@@ -36,8 +38,11 @@ export function openWorld(o: WorldOptions): World {
     untilFile,
     execPlugin,
     podOf: kube.podOf,
-    namespaceLabelsOf: kube.namespaceLabelsOf,
-    clock: { now: Date.now },
+    namespaceOf: kube.namespaceOf,
+    podCidrsOf: kube.podCidrsOf,
+    isReady,
+    appendToLog,
+    clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
     datastoreOf(target) {
       const wanted = target ?? o.defaultEtcd;
       if (wanted === undefined)

@@ -9,7 +9,14 @@ import { openKubeClients } from "./kube.ts";
 const POD = {
   kind: "Pod",
   apiVersion: "v1",
-  metadata: { name: "nginx", namespace: "default", generateName: "nginx-", labels: { app: "web" }, resourceVersion: "1" },
+  metadata: {
+    name: "nginx",
+    namespace: "default",
+    generateName: "nginx-",
+    labels: { app: "web" },
+    annotations: { "cni.projectcalico.org/hwAddr": "02:00:00:00:00:01" },
+    resourceVersion: "1",
+  },
   spec: {
     serviceAccountName: "web",
     containers: [
@@ -37,6 +44,7 @@ test("podOf: labels, account and the ports that matter, with the configuration's
   const conf = parseNetconf(aNetconf({ policy, kubernetes: {} }));
   expect(await clients.podOf(conf, { namespace: "default", name: "nginx" })).toEqual({
     labels: { app: "web" },
+    annotations: { "cni.projectcalico.org/hwAddr": "02:00:00:00:00:01" },
     generateName: "nginx-",
     serviceAccount: "web",
     ports: [

@@ -4,15 +4,16 @@ import { isNotFound, loadKubeconfig, openKubeClient, RESOURCES } from "@calico/k
 import type { KubeClient, KubeConfig } from "@calico/kube-client";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
-import { podFacts } from "../domain/pod.ts";
-import type { PodFacts } from "../domain/pod.ts";
+import { podCidrs, podFacts } from "../domain/pod.ts";
+import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
 
 const TIMEOUT_MS = 10_000;
 const MAX_CLIENTS = 4;
 
 export interface KubeClients extends Disposable {
   podOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<PodFacts>;
-  namespaceLabelsOf(conf: Netconf, namespace: string): Promise<Readonly<Record<string, string>> | undefined>;
+  namespaceOf(conf: Netconf, namespace: string): Promise<NamespaceFacts | undefined>;
+  podCidrsOf(conf: Netconf, node: string): Promise<readonly string[]>;
 }
 
 /** Clients are kept by what they were made of, so that a new token makes a new one. */
@@ -39,10 +40,13 @@ export function openKubeClients(o: { readonly agentKubeconfig: string | undefine
         throw e;
       }
     },
-    async namespaceLabelsOf(conf, namespace) {
+    async namespaceOf(conf, namespace) {
       if (conf.policy?.type !== "k8s") return undefined;
-      const object = await clientOf(conf).get(RESOURCES.namespaces, { name: namespace });
-      return object.metadata.labels ?? {};
+      const { metadata } = await clientOf(conf).get(RESOURCES.namespaces, { name: namespace });
+      return { labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} };
+    },
+    async podCidrsOf(conf, node) {
+      return podCidrs(await clientOf(conf).get(RESOURCES.nodes, { name: node }));
     },
     [Symbol.dispose]() {
       for (const client of clients.values()) client.close();

@@ -1,15 +1,24 @@
 /** The WorkloadEndpoint that an ADD writes. Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s). */
 import type { ResourceInput } from "@calico/datastore";
+import { natsOf } from "./annotations.ts";
+import type { Wishes } from "./annotations.ts";
 import type { PodFacts } from "./pod.ts";
+import type { QosControls } from "./qos.ts";
 import type { Workload } from "./workload.ts";
 
 export type Wiring = { readonly mac: string; readonly addresses: readonly string[] };
 
-export function endpointOf(
-  w: Workload,
-  o: { readonly network: string; readonly policyType: string; readonly pod: PodFacts | undefined; readonly wiring: Wiring },
-): ResourceInput<"WorkloadEndpoint"> {
-  const { pod, wiring } = o;
+export type EndpointFacts = {
+  readonly network: string;
+  readonly policyType: string;
+  readonly pod: PodFacts | undefined;
+  readonly wishes: Wishes;
+  readonly qos: QosControls;
+  readonly wiring: Wiring;
+};
+
+export function endpointOf(w: Workload, o: EndpointFacts): ResourceInput<"WorkloadEndpoint"> {
+  const { pod, wiring, wishes, qos } = o;
   const account = pod?.serviceAccount;
   return {
     kind: "WorkloadEndpoint",
@@ -36,6 +45,9 @@ export function endpointOf(
       interfaceName: w.hostVeth,
       profiles: profilesOf(w, o),
       ...(pod === undefined || pod.ports.length === 0 ? {} : { ports: pod.ports }),
+      ...(wishes.floatingIps.length === 0 ? {} : { ipNATs: natsOf(wishes.floatingIps, wiring.addresses) }),
+      ...(wishes.allowedSourcePrefixes.length === 0 ? {} : { allowSpoofedSourcePrefixes: wishes.allowedSourcePrefixes }),
+      ...(Object.keys(qos).length === 0 ? {} : { qosControls: qos }),
     },
   };
 }

@@ -11,6 +11,8 @@ import type { CniVersion } from "./version.ts";
 const text = z.string().optional();
 const texts = z.array(z.string()).nullish();
 
+const rangeSchema = z.looseObject({ subnet: text });
+
 const ipamSchema = z.object({
   type: text,
   subnet: text,
@@ -19,9 +21,31 @@ const ipamSchema = z.object({
   ipv4_pools: texts,
   ipv6_pools: texts,
   routes: z.array(z.object({ dst: z.string() })).nullish(),
+  ranges: z.array(z.array(rangeSchema)).nullish(),
 });
 
+/** Nothing here depends on these; they are checked, so that a typing error is told and not passed over. */
+const ignoredSchema = {
+  args: z.unknown().optional(),
+  etcd_authority: text,
+  etcd_scheme: text,
+  etcd_discovery_srv: text,
+  calico_api_group: text,
+  qps: z.number().optional(),
+  burst: z.number().optional(),
+  dataplane_options: z.record(z.string(), z.unknown()).nullish(),
+  mode: text,
+  vxlan_mac_prefix: text,
+  vxlan_vni: z.number().optional(),
+  windows_pod_deletion_timestamp_timeout: z.number().optional(),
+  windows_use_single_network: z.boolean().optional(),
+  windows_disable_default_deny_all_policy: z.boolean().optional(),
+  windows_loopback_DSR: z.boolean().optional(),
+  ipam_lock_file: text,
+} as const;
+
 const netconfSchema = z.object({
+  ...ignoredSchema,
   cniVersion: text,
   name: z.string().regex(/^[a-zA-Z0-9_.-]+$/, "invalid characters detected in the given network name"),
   type: text,
@@ -35,6 +59,12 @@ const netconfSchema = z.object({
   etcd_cert_file: text,
   etcd_ca_cert_file: text,
   log_level: text,
+  log_file_path: text,
+  log_file_max_size: z.number().min(0).optional(),
+  log_file_max_age: z.number().min(0).optional(),
+  log_file_max_count: z.number().min(0).optional(),
+  readiness_gates: texts,
+  feature_control: z.object({ ip_addrs_no_ipam: z.boolean().optional(), floating_ips: z.boolean().optional() }).nullish(),
   mtu: z.number().int().min(0).max(65_535).optional(),
   num_queues: z.number().int().optional(),
   nodename: text,

@@ -16,6 +16,12 @@ export type PodFacts = {
   readonly generateName: string | undefined;
   readonly serviceAccount: string | undefined;
   readonly ports: readonly PodPort[];
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+export type NamespaceFacts = {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
 };
 
 const portSchema = z.object({
@@ -27,7 +33,11 @@ const portSchema = z.object({
 });
 const containerSchema = z.object({ ports: z.array(portSchema).nullish() });
 const podSchema = z.object({
-  metadata: z.object({ labels: z.record(z.string(), z.string()).nullish(), generateName: z.string().optional() }),
+  metadata: z.object({
+    labels: z.record(z.string(), z.string()).nullish(),
+    annotations: z.record(z.string(), z.string()).nullish(),
+    generateName: z.string().optional(),
+  }),
   spec: z
     .object({
       serviceAccountName: z.string().optional(),
@@ -43,6 +53,7 @@ export function podFacts(json: unknown): PodFacts {
   const ports = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].flatMap((c) => c.ports ?? []);
   return {
     labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
     generateName: metadata.generateName,
     serviceAccount: spec?.serviceAccountName,
     ports: ports
@@ -55,4 +66,14 @@ export function podFacts(json: unknown): PodFacts {
         ...(p.hostIP ? { hostIP: p.hostIP } : {}),
       })),
   };
+}
+
+const nodeSchema = z.object({
+  spec: z.object({ podCIDR: z.string().optional(), podCIDRs: z.array(z.string()).nullish() }).nullish(),
+});
+
+/** The ranges of a Node object, of either form. */
+export function podCidrs(json: unknown): readonly string[] {
+  const { spec } = nodeSchema.parse(json);
+  return spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : []);
 }

@@ -53,9 +53,7 @@ export function renderResult(result: CniResult, cniVersion: CniVersion): object 
   const dns = result.dns === undefined ? {} : { dns: result.dns };
   if (!isAtLeast(cniVersion, "0.3.0")) return { cniVersion, ...legacyIps(result), dns: result.dns ?? {} };
   const withFamily = !isAtLeast(cniVersion, "1.0.0");
-  const interfaces = result.interfaces.map(({ mtu, ...rest }) =>
-    isAtLeast(cniVersion, "1.1.0") && mtu !== undefined ? { ...rest, mtu } : rest,
-  );
+  const interfaces = result.interfaces.map(({ mtu, ...rest }) => (!withFamily && mtu !== undefined ? { ...rest, mtu } : rest));
   return {
     cniVersion,
     ...(interfaces.length === 0 ? {} : { interfaces }),
@@ -79,4 +77,9 @@ function legacyIps(result: CniResult): object {
 
 export function isV6(address: string): boolean {
   return address.includes(":");
+}
+
+/** The address alone as a network. */
+export function hostCidr(address: string): string {
+  return `${address.split("/")[0]}/${isV6(address) ? 128 : 32}`;
 }

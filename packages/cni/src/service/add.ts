@@ -3,54 +3,70 @@
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s), pkg/plugin/plugin.go (cmdAdd).
  */
-import { endpointOf, networkProfile } from "../domain/endpoint.ts";
-import type { Wiring } from "../domain/endpoint.ts";
+import { NO_WISHES, wishesOf } from "../domain/annotations.ts";
+import type { Wishes } from "../domain/annotations.ts";
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import type { Netconf } from "../domain/netconf.ts";
-import type { PodFacts } from "../domain/pod.ts";
-import { isV6 } from "../domain/result.ts";
+import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
+import { qosOf } from "../domain/qos.ts";
+import { hostCidr, isV6 } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
-import { statusFileName, workloadOf } from "../domain/workload.ts";
+import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
-import type { Datastore, Log, Ports, Settings } from "../ports.ts";
-import { delegateAdd, delegateDel } from "./delegate.ts";
+import type { Log, Ports, Settings } from "../ports.ts";
+import { assignAddresses } from "./addresses.ts";
+import { delegateDel } from "./delegate.ts";
 import type { Delegation } from "./delegate.ts";
-import { checkReady, mtuOf, nodeOf, targetOf } from "./identity.ts";
-import { hostCidr } from "./ipam-plugin.ts";
-import { unwire, wire } from "./wiring.ts";
+import { joinExisting, writeEndpoint } from "./endpoints.ts";
+import { targetOf } from "./etcd-target.ts";
+import { checkReady, mtuOf, nodeOf } from "./identity.ts";
+import { waitForPolicy } from "./policy-wait.ts";
+import { passGates } from "./readiness.ts";
+import { unwire } from "./unwire.ts";
+import { wire } from "./wiring.ts";
 
 export type Job = { readonly conf: Netconf; readonly call: CniCall; readonly settings: Settings; readonly log: Log };
+export type Added = { readonly result: CniResult; readonly workload: Workload };
 
-export async function add(ports: Ports, job: Job): Promise<{ readonly result: CniResult; readonly workload: Workload }> {
+export async function add(ports: Ports, job: Job): Promise<Added> {
   const { conf, call } = job;
+  await passGates(ports, conf.readiness_gates ?? []);
   const node = nodeOf(conf, { files: ports.files, settings: job.settings });
   const datastore = ports.datastoreOf(targetOf(conf));
   const workload = workloadOf(call, node);
-  const [, pod] = await Promise.all([checkReady(datastore), podOf(ports, conf, workload)]);
-  const delegation: Delegation = { conf, call, node, datastore };
+  const [, pod, namespace] = await Promise.all([checkReady(datastore), ...kubernetesFacts(ports, conf, workload)]);
+  const wishes = wishesFor(job, { pod, namespace });
+  const existing = workload.pod === undefined ? await joinExisting(ports, job, { datastore, workload }) : undefined;
+  if (existing !== undefined) return { result: existing, workload };
+  const mtu = mtuOf(conf, { files: ports.files, settings: job.settings });
+  const delegation: Delegation = { conf, call, node, datastore, namespaceLabels: namespace?.labels };
 
   await using undo = new AsyncDisposableStack();
   undo.defer(() => undoQuietly(job.log, "ipam", () => delegateDel(ports, { ...delegation, call: { ...call, command: "DEL" } })));
-  const assigned = await delegateAdd(ports, delegation);
+  const assigned = await assignAddresses(ports, delegation, wishes);
   const addresses = assigned.ips.map((i) => hostCidr(i.address));
 
   undo.defer(() => undoQuietly(job.log, "veth", () => unwire(ports.kernel, workload.hostVeth)));
-  const { mac } = await wire(ports.kernel, {
+  const { mac } = await wire(ports, {
     netns: call.netns,
     ifName: call.ifName,
     hostName: workload.hostVeth,
-    mtu: mtuOf(conf, { files: ports.files, settings: job.settings }),
-    queues: conf.num_queues === undefined || conf.num_queues < 1 ? undefined : conf.num_queues,
+    mtu,
+    queues: conf.num_queues === undefined ? undefined : Math.max(1, conf.num_queues),
+    mac: wishes.mac,
     addresses,
     routes: podRoutes(conf, addresses),
     ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
   });
 
-  await writeEndpoint(datastore, { conf, workload, pod, wiring: { mac, addresses } });
+  const { controls: qos, problems } = qosOf(pod?.annotations ?? {});
+  for (const problem of problems) job.log.warn("traffic limit not as written", { problem, endpoint: workload.wepName });
+  const policyType = conf.policy?.type ?? "";
+  await writeEndpoint(datastore, workload, { network: conf.name, policyType, pod, wishes, qos, wiring: { mac, addresses } });
   undo.move();
   await waitForPolicy(ports, job, workload);
-  return { result: resultOf(job, { assigned, addresses, mac, workload }), workload };
+  return { result: resultOf(job, { assigned, addresses, mac, mtu, workload }), workload };
 }
 
 /** An undo that fails must not hide why ADD failed; the runtime's DEL comes through here again. */
@@ -62,61 +78,39 @@ async function undoQuietly(log: Log, what: string, action: () => Promise<void>):
   }
 }
 
-async function podOf(ports: Ports, conf: Netconf, w: Workload): Promise<PodFacts | undefined> {
-  if (w.pod === undefined || conf.policy?.type !== "k8s") return undefined;
-  return await ports.podOf(conf, { namespace: w.namespace, name: w.pod });
+type KubernetesFacts = readonly [Promise<PodFacts | undefined>, Promise<NamespaceFacts | undefined>];
+
+function kubernetesFacts(ports: Ports, conf: Netconf, { pod: name, namespace }: Workload): KubernetesFacts {
+  const nothing = Promise.resolve(undefined);
+  if (name === undefined || conf.policy?.type !== "k8s") return [nothing, nothing];
+  return [ports.podOf(conf, { namespace, name }), ports.namespaceOf(conf, namespace)];
+}
+
+/** Features that only pods of Kubernetes can ask for are refused elsewhere when they are switched on. */
+function wishesFor({ conf, call }: Job, o: { pod: PodFacts | undefined; namespace: NamespaceFacts | undefined }): Wishes {
+  const features = conf.feature_control ?? {};
+  const isPod = call.args.get("K8S_POD_NAME") && call.args.get("K8S_POD_NAMESPACE");
+  const asked = (["ip_addrs_no_ipam", "floating_ips"] as const).find((name) => features[name] === true);
+  if (!isPod && asked !== undefined)
+    throw new CniFault("unsupportedField", `requested feature is not supported for this runtime: ${asked}`, "it is for pods of Kubernetes");
+  if (o.pod === undefined) return NO_WISHES;
+  return wishesOf({ pod: o.pod.annotations, namespace: o.namespace?.annotations ?? {}, features });
 }
 
 /** Custom routes of the IPAM section, else everything of the families that have an address. */
 function podRoutes(conf: Netconf, addresses: readonly string[]): readonly string[] {
-  const defaults = [...(addresses.some((a) => !isV6(a)) ? ["0.0.0.0/0"] : []), ...(addresses.some(isV6) ? ["::/0"] : [])];
-  const custom = (conf.ipam?.routes ?? []).map((r) => r.dst);
+  const families = [false, true].filter((v6) => addresses.some((a) => isV6(a) === v6));
+  const defaults: readonly string[] = families.map((v6) => (v6 ? "::/0" : "0.0.0.0/0"));
+  const custom = (conf.ipam?.routes ?? []).map((r) => r.dst).filter((r) => families.includes(isV6(r)));
   if (custom.length === 0) return defaults;
   return conf.include_default_routes ? [...defaults, ...custom.filter((r) => !defaults.includes(r))] : custom;
 }
 
-async function writeEndpoint(
-  { resources }: Datastore,
-  o: { conf: Netconf; workload: Workload; pod: PodFacts | undefined; wiring: Wiring },
-): Promise<void> {
-  const policyType = o.conf.policy?.type ?? "";
-  const network = o.conf.name;
-  if (policyType === "") {
-    const made = await resources.create(networkProfile(o.workload, network));
-    if (!made.ok && made.error.kind !== "alreadyExists")
-      throw new CniFault("internal", `cannot write the profile ${network}`, made.error.message);
-  }
-  const endpoint = endpointOf(o.workload, { network, policyType, pod: o.pod, wiring: o.wiring });
-  const written = await resources.apply(endpoint);
-  if (!written.ok)
-    throw new CniFault(
-      "internal",
-      `cannot write the workload endpoint ${o.workload.namespace}/${o.workload.wepName}`,
-      written.error.message,
-    );
-}
+type Made = { assigned: CniResult; addresses: readonly string[]; mac: string; mtu: number | undefined; workload: Workload };
 
-async function waitForPolicy(ports: Ports, { conf, settings, log }: Job, workload: Workload): Promise<void> {
-  const configured = conf.policy_setup_timeout_seconds;
-  const timeoutMs = configured === undefined ? settings.policyWaitMs : configured * 1000;
-  if (timeoutMs === 0) return;
-  const path = `${conf.endpoint_status_dir || `${settings.runDir}/endpoint-status`}/${statusFileName(workload)}`;
-  const start = ports.clock.now();
-  if (await ports.untilFile(path, timeoutMs)) return;
-  const what = { path, waitedMs: ports.clock.now() - start, endpoint: workload.wepName };
-  log.warn("timed out waiting for endpoint status file", {
-    ...what,
-    hint: "felix did not report the endpoint's policy; is it running on this node?",
-  });
-}
-
-type Made = { assigned: CniResult; addresses: readonly string[]; mac: string; workload: Workload };
-
-/** Our interfaces come after those of plugins that ran before. */
-function resultOf({ conf, call }: Job, { assigned, addresses, mac, workload }: Made): CniResult {
-  const mtu = conf.mtu ? { mtu: conf.mtu } : {};
+function resultOf({ conf, call }: Job, { assigned, addresses, mac, mtu, workload }: Made): CniResult {
   return {
-    interfaces: [{ name: workload.hostVeth }, { name: call.ifName, mac, ...mtu, sandbox: call.netns }],
+    interfaces: [{ name: workload.hostVeth }, { name: call.ifName, mac, ...(mtu === undefined ? {} : { mtu }), sandbox: call.netns }],
     ips: addresses.map((address) => ({ address, interface: 1 })),
     routes: assigned.routes,
     ...(conf.dns == null ? {} : { dns: conf.dns }),

@@ -5,8 +5,9 @@ import type { Workload } from "../domain/workload.ts";
 import type { Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { delegateCheck } from "./delegate.ts";
-import { checkReady, nodeOf, targetOf } from "./identity.ts";
-import { inspect } from "./wiring.ts";
+import { targetOf } from "./etcd-target.ts";
+import { checkReady, nodeOf } from "./identity.ts";
+import { inspect } from "./inspect.ts";
 
 export async function check(ports: Ports, { conf, call, settings }: Job): Promise<Workload> {
   const node = nodeOf(conf, { files: ports.files, settings });

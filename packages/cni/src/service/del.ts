@@ -9,8 +9,9 @@ import type { Workload } from "../domain/workload.ts";
 import type { Datastore, Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { delegateDel } from "./delegate.ts";
-import { checkReady, nodeOf, targetOf } from "./identity.ts";
-import { unwire, unwirePod } from "./wiring.ts";
+import { targetOf } from "./etcd-target.ts";
+import { checkReady, nodeOf } from "./identity.ts";
+import { unwire, unwirePod } from "./unwire.ts";
 
 /** How often the endpoint's removal is tried against others' writes. */
 const REMOVE_ATTEMPTS = 6;

@@ -2,12 +2,21 @@
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import type { Netconf } from "../domain/netconf.ts";
+import { usesPodCidr, withPodCidrs } from "../domain/pod-cidr.ts";
 import { parseResult } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
 import type { Datastore, Ports } from "../ports.ts";
 import { ipamAdd, ipamCheck, ipamDel } from "./ipam-plugin.ts";
+import type { IpamPorts } from "./ipam-plugin.ts";
 
-export type Delegation = { readonly conf: Netconf; readonly call: CniCall; readonly node: string; readonly datastore: Datastore };
+export type Delegation = {
+  readonly conf: Netconf;
+  readonly call: CniCall;
+  readonly node: string;
+  readonly datastore: Datastore;
+  /** Where they are known already, so that they are not asked for twice. */
+  readonly namespaceLabels?: Readonly<Record<string, string>> | undefined;
+};
 
 function ipamType({ conf }: Delegation): string {
   const type = conf.ipam?.type;
@@ -17,8 +26,12 @@ function ipamType({ conf }: Delegation): string {
       "invalid network configuration: ipam.type: is missing",
       'expected for example {"type": "calico-ipam"}',
     );
-  if (conf.ipam?.subnet === "usePodCidr")
-    throw new CniFault("unsupportedField", "unsupported ipam.subnet: usePodCidr", "name the subnet, or use calico-ipam");
+  if (type === "dhcp")
+    throw new CniFault(
+      "unsupportedField",
+      "unsupported ipam.type: dhcp",
+      "pods are reached by routes and not by a shared network segment, so no DHCP server hears them; use calico-ipam or host-local",
+    );
   return type;
 }
 
@@ -42,21 +55,24 @@ export async function delegateCheck(ports: Ports, d: Delegation): Promise<void> 
   else await runPlugin(ports, type, d);
 }
 
-export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore">) {
+export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore" | "namespaceLabels">): IpamPorts {
   const namespace = d.call.args.get("K8S_POD_NAMESPACE");
   return {
     ipam: d.datastore.ipam,
+    resources: d.datastore.resources,
     clock: ports.clock,
-    namespaceLabels: async () => (namespace ? await ports.namespaceLabelsOf(d.conf, namespace) : undefined),
+    namespaceLabels: async () => d.namespaceLabels ?? (namespace ? (await ports.namespaceOf(d.conf, namespace))?.labels : undefined),
   };
 }
 
-async function runPlugin(ports: Ports, type: string, { conf, call }: Delegation): Promise<unknown> {
+async function runPlugin(ports: Ports, type: string, d: Delegation): Promise<unknown> {
+  const { conf, call } = d;
   const argsText = [call.argsText, "IgnoreUnknown=1"].filter((s) => s !== "").join(";");
+  const ipam = usesPodCidr(conf) ? { ipam: await filledIn(ports, d) } : {};
   const done = await ports.execPlugin({
     type,
     call: { ...call, argsText },
-    stdin: JSON.stringify({ ...conf.raw, cniVersion: conf.cniVersion }),
+    stdin: JSON.stringify({ ...conf.raw, ...ipam, cniVersion: conf.cniVersion }),
   });
   const json = parseOutput(done.stdout);
   if (done.exit === 0) return json ?? {};
@@ -67,6 +83,12 @@ async function runPlugin(ports: Ports, type: string, { conf, call }: Delegation)
     `IPAM plugin ${type} failed (${call.command}): ${why}`,
     typeof details === "string" ? details : undefined,
   );
+}
+
+/** Only ADD needs the true ranges; DEL must work without the API server. */
+async function filledIn(ports: Ports, { conf, call, node }: Delegation): Promise<object> {
+  const podCidrs = call.command === "DEL" ? undefined : await ports.podCidrsOf(conf, conf.kubernetes?.node_name || node);
+  return withPodCidrs(conf.raw["ipam"] as Record<string, unknown>, podCidrs);
 }
 
 function parseOutput(text: string): unknown {

@@ -4,7 +4,8 @@ import { ipamHandle } from "../domain/workload.ts";
 import type { Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { del } from "./del.ts";
-import { checkReady, nodeOf, targetOf } from "./identity.ts";
+import { targetOf } from "./etcd-target.ts";
+import { checkReady, nodeOf } from "./identity.ts";
 
 /** Take back this network's endpoints on this node that no valid attachment names. Goes on over failures, then reports the first. */
 export async function gc(ports: Ports, job: Job): Promise<readonly string[]> {

@@ -1,6 +1,4 @@
 /** Which node this is, and whether the cluster may be worked on. Source: calico cni-plugin/internal/pkg/utils (DetermineNodename), plugin.go. */
-import { endpointsOf } from "@calico/ipam";
-import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
 import type { Datastore, Files, Settings } from "../ports.ts";
@@ -16,25 +14,6 @@ export function nodeOf(conf: Netconf, o: { readonly files: Files; readonly setti
     );
   }
   return conf.nodename || written || conf.hostname || o.settings.node || o.settings.hostname;
-}
-
-/** The etcd of the configuration; undefined: it names none. */
-export function targetOf(conf: Netconf): EtcdTarget | undefined {
-  const endpoints = endpointsOf(conf.etcd_endpoints ?? "");
-  const bad = endpoints.find((e) => !/^https?:\/\/./.test(e) || !URL.canParse(e));
-  if (bad !== undefined)
-    throw new CniFault(
-      "invalidConfig",
-      `invalid network configuration: etcd_endpoints: "${bad}" is not a URL`,
-      "expected for example http://10.96.232.136:6666",
-    );
-  if (endpoints.length === 0) return undefined;
-  return {
-    endpoints: [...endpoints],
-    ...(conf.etcd_key_file ? { keyFile: conf.etcd_key_file } : {}),
-    ...(conf.etcd_cert_file ? { certFile: conf.etcd_cert_file } : {}),
-    ...(conf.etcd_ca_cert_file ? { caFile: conf.etcd_ca_cert_file } : {}),
-  };
 }
 
 /** Refuse to work on a datastore that is not there or locked, as while it is being migrated. */

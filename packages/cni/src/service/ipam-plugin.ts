@@ -1,20 +1,26 @@
 /** What `calico-ipam` does. Source: calico cni-plugin/pkg/ipamplugin/ipam_plugin.go. */
+import type { ResourceClient } from "@calico/datastore";
 import type { AutoAssignment, FamilyAssignment, Ipam, IpamError } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import { flagOf } from "../domain/netconf.ts";
 import type { Netconf } from "../domain/netconf.ts";
-import { isV6 } from "../domain/result.ts";
+import { hostCidr, isV6 } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
 import { ipamHandle } from "../domain/workload.ts";
+import { resolvePools } from "./pools.ts";
 
 export type IpamPorts = {
   readonly ipam: Ipam;
+  readonly resources: Pick<ResourceClient, "get">;
   readonly clock: { now(): number };
   readonly namespaceLabels: () => Promise<Readonly<Record<string, string>> | undefined>;
 };
 
-/** Addresses for a container: the one that CNI_ARGS asks for by IP=, else one of each family that is on. All or none. */
+/**
+ * Addresses for a container: the one that CNI_ARGS asks for by IP=, else one of each family that is on. All or none.
+ * Asked again for the same container, it gives the same.
+ */
 export async function ipamAdd(
   ports: IpamPorts,
   o: { readonly conf: Netconf; readonly call: CniCall; readonly node: string },
@@ -25,17 +31,27 @@ export async function ipamAdd(
   const asked = call.args.get("IP");
   if (asked) {
     const outcome = await ports.ipam.assignIp({ node, ip: asked, handle, attrs });
-    if (!outcome.ok) throw ipamFault(`failed to assign ${asked}`, outcome.error);
-    return resultOf([outcome.value.address]);
+    if (outcome.ok) return resultOf([outcome.value.address]);
+    if (outcome.error.kind === "taken" && (await isOurs(ports.ipam, asked, handle))) return resultOf([hostCidr(asked)]);
+    throw ipamFault(`failed to assign ${asked}`, outcome.error);
   }
   const num4 = flagOf("assign_ipv4", conf.ipam?.assign_ipv4, true) ? 1 : 0;
   const num6 = flagOf("assign_ipv6", conf.ipam?.assign_ipv6, false) ? 1 : 0;
-  const pools4 = conf.ipam?.ipv4_pools ?? undefined;
-  const pools6 = conf.ipam?.ipv6_pools ?? undefined;
-  const namespaceLabels = await ports.namespaceLabels();
-  const outcome = await ports.ipam.autoAssign({ node, num4, num6, handle, attrs, pools4, pools6, namespaceLabels, use: "Workload" });
+  const [pools4, pools6, namespaceLabels] = await Promise.all([
+    resolvePools(ports.resources, { pools: conf.ipam?.ipv4_pools ?? undefined, family: 4 }),
+    resolvePools(ports.resources, { pools: conf.ipam?.ipv6_pools ?? undefined, family: 6 }),
+    ports.namespaceLabels(),
+  ]);
+  const request = { node, num4, num6, handle, attrs, pools4, pools6, namespaceLabels, use: "Workload", maxPerHandle: 1 } as const;
+  const outcome = await ports.ipam.autoAssign(request);
   if (!outcome.ok) throw ipamFault("failed to request IP addresses", outcome.error);
   return await allOrNone(ports.ipam, outcome.value, handle);
+}
+
+/** An ADD that was cut off after the address was given: asked for again, it is the container's already. */
+async function isOurs(ipam: Ipam, ip: string, handle: string): Promise<boolean> {
+  const owner = await ipam.ownerOf(ip);
+  return owner.ok && owner.value.handle === handle;
 }
 
 async function allOrNone(ipam: Ipam, { v4, v6 }: AutoAssignment, handle: string): Promise<CniResult> {
@@ -54,9 +70,14 @@ function resultOf(addresses: readonly string[]): CniResult {
   return { interfaces: [], ips: addresses.map((address) => ({ address })), routes: addresses.map((dst) => ({ dst: hostCidr(dst) })) };
 }
 
-/** The address alone as a network. */
-export function hostCidr(address: string): string {
-  return `${address.split("/")[0]}/${isV6(address) ? 128 : 32}`;
+/**
+ * `ptp` puts a gateway's address on its end of the pair and fails without one; any that is not a pod's will do. It
+ * cannot add routes over one outside of the subnet, so it gets none.
+ *
+ * Deviation: Calico's gives none.
+ */
+export function withGateways(result: CniResult): CniResult {
+  return { ...result, routes: [], ips: result.ips.map((ip) => ({ ...ip, gateway: isV6(ip.address) ? "fe80::1" : "169.254.1.1" })) };
 }
 
 function attributesOf({ call, node }: { call: CniCall; node: string }, nowMs: number): Record<string, string> {

@@ -1,37 +1,12 @@
-import { disagreements } from "@calico/ipam/testing";
 import { expect, test } from "vitest";
-import { aNetconf, anEnvironment, makeFakeWorld } from "../testing.ts";
+import { callPlugin, endpointsOf, leftIn, makeFakeWorld } from "../testing.ts";
 import type { FakeWorld } from "../testing.ts";
-import { runPlugin } from "./run.ts";
-
-async function call(
-  world: FakeWorld,
-  o: { env?: object; conf?: Record<string, unknown>; stdin?: string; plugin?: "calico" | "calico-ipam" } = {},
-) {
-  const answer = await runPlugin(
-    world,
-    { plugin: o.plugin ?? "calico", env: anEnvironment(o.env), stdin: o.stdin ?? aNetconf(o.conf) },
-    { settings: world.settings, log: world.log },
-  );
-  return { exit: answer.exit, stdout: answer.stdout, json: answer.stdout === "" ? undefined : JSON.parse(answer.stdout) };
-}
-
-function endpoints(world: FakeWorld): unknown[] {
-  return [...world.store.dump().values()].filter((kv) => kv.key.includes("/workloadendpoints/")).map((kv) => JSON.parse(kv.value));
-}
-
-/** What ADD made and did not take back. */
-function left(world: FakeWorld): string[] {
-  const keys = [...world.store.dump().keys()].filter((k) => k.includes("/workloadendpoints/") || k.includes("/ipam/v2/handle/"));
-  const links = [...world.fakeKernel.namespaces.values()].flatMap((ns) => ns.links.map((l) => l.name)).filter((name) => name !== "lo");
-  return [...[...keys, ...links].sort(), ...disagreements(world.store.dump())];
-}
 
 test("ADD: the endpoint carries the pod's labels, account, profiles and named ports", async () => {
   const world = await makeFakeWorld({ pod: { ports: [{ name: "http", protocol: "TCP", port: 80 }] } });
-  const { exit, json } = await call(world);
+  const { exit, json } = await callPlugin(world);
   expect(exit).toBe(0);
-  const [endpoint] = endpoints(world) as { metadata: object; spec: Record<string, unknown> }[];
+  const [endpoint] = endpointsOf(world);
   expect(endpoint?.metadata).toMatchObject({
     name: "node1-k8s-nginx-eth0",
     namespace: "default",
@@ -58,7 +33,7 @@ test("ADD: the endpoint carries the pod's labels, account, profiles and named po
 
 test("ADD: waits for felix's report of this endpoint, and says so when it does not come", async () => {
   const world = await makeFakeWorld();
-  expect((await call(world)).exit).toBe(0);
+  expect((await callPlugin(world)).exit).toBe(0);
   expect(world.waits).toEqual([{ path: "/var/run/calico/endpoint-status/k8s default%2Fnginx eth0", timeoutMs: 10_000 }]);
   expect(world.lines.map((l) => l.message)).toContain("timed out waiting for endpoint status file");
 });
@@ -72,7 +47,7 @@ test.for([
   { name: "0 is not at all", conf: { policy_setup_timeout_seconds: 0 }, want: [] },
 ])("ADD: policy wait: $name", async ({ conf, want }) => {
   const world = await makeFakeWorld();
-  await call(world, { conf });
+  await callPlugin(world, { conf });
   expect(world.waits.map((w) => `${w.path} ${w.timeoutMs}`)).toEqual(want);
 });
 
@@ -81,24 +56,24 @@ test.for([
   { version: "0.3.1", want: ["cniVersion", "dns", "interfaces", "ips", "routes"] },
   { version: "1.0.0", want: ["cniVersion", "interfaces", "ips", "routes"] },
 ])("ADD: the result has the form of version $version", async ({ version, want }) => {
-  const { json } = await call(await makeFakeWorld(), { conf: { cniVersion: version } });
+  const { json } = await callPlugin(await makeFakeWorld(), { conf: { cniVersion: version } });
   expect(Object.keys(json).sort()).toEqual(want);
   if (version === "0.3.1") expect(json.ips[0]).toMatchObject({ version: "4", interface: 1 });
 });
 
 test("ADD: a kernel that refuses any one step leaves neither address nor device nor endpoint", async () => {
   const whole = await makeFakeWorld();
-  await call(whole);
+  await callPlugin(whole);
   const steps = whole.fakeKernel.recorded.length;
   expect(steps).toBeGreaterThan(5);
   for (let step = 0; step < steps; step++) {
     const world = await makeFakeWorld();
     let seen = 0;
     world.fakeKernel.faults.push({ errno: 12, match: (op) => seen++ === step && op.do !== "deleteLink" });
-    const { exit, json } = await call(world);
+    const { exit, json } = await callPlugin(world);
     if (exit === 0) continue;
     expect(json.code, json.msg).toBe(102);
-    expect(left(world)).toEqual([]);
+    expect(leftIn(world)).toEqual([]);
   }
 });
 
@@ -111,20 +86,20 @@ test("ADD: a datastore that fails at any one operation leaves nothing, or what D
       if (untilFault-- === 0) world.store.failNext({ when: n % 2 === 0 ? "before" : "after", op: "txn" });
       return await real(txn);
     };
-    const added = await call(world);
+    const added = await callPlugin(world);
     untilFault = -1;
     if (added.exit !== 0) expect(added.json.code).toBe(11);
-    expect((await call(world, { env: { CNI_COMMAND: "DEL" } })).exit).toBe(0);
-    expect(left(world)).toEqual([]);
+    expect((await callPlugin(world, { env: { CNI_COMMAND: "DEL" } })).exit).toBe(0);
+    expect(leftIn(world)).toEqual([]);
   }
 });
 
 test("DEL: an endpoint that a newer container has stays, and its device too; the old address goes", async () => {
   const world = await makeFakeWorld();
-  await call(world);
-  await call(world, { env: { CNI_CONTAINERID: "c2" } });
-  expect((await call(world, { env: { CNI_COMMAND: "DEL", CNI_NETNS: "" } })).exit).toBe(0);
-  expect(left(world)).toEqual([
+  await callPlugin(world);
+  await callPlugin(world, { env: { CNI_CONTAINERID: "c2" } });
+  expect((await callPlugin(world, { env: { CNI_COMMAND: "DEL", CNI_NETNS: "" } })).exit).toBe(0);
+  expect(leftIn(world)).toEqual([
     "/calico/ipam/v2/handle/k8s-pod-network.c2",
     "/calico/resources/v3/projectcalico.org/workloadendpoints/default/node1-k8s-nginx-eth0",
     "calic440f455693",
@@ -156,17 +131,17 @@ test.for([
 ])("ADD: $name", async ({ prepare, want }) => {
   const world = await makeFakeWorld();
   await prepare(world);
-  const before = left(world);
-  const { exit, json } = await call(world);
+  const before = leftIn(world);
+  const { exit, json } = await callPlugin(world);
   expect(exit).toBe(1);
   expect(`${json.code} ${json.msg}`).toMatch(want);
-  expect(left(world)).toEqual(before);
+  expect(leftIn(world)).toEqual(before);
 });
 
 /** Every address of the host's first block has a route to another device. */
 async function otherRoute(world: FakeWorld): Promise<void> {
-  const { json } = await call(world);
-  await call(world, { env: { CNI_COMMAND: "DEL" } });
+  const { json } = await callPlugin(world);
+  await callPlugin(world, { env: { CNI_COMMAND: "DEL" } });
   const host = world.kernel.host();
   await host.addLink({ kind: "bridge", name: "other", up: true });
   const block = [...world.store.dump().keys()]
@@ -191,27 +166,27 @@ async function otherRoute(world: FakeWorld): Promise<void> {
 test("GC: only this network's containers that are not valid any more", async () => {
   const world = await makeFakeWorld();
   const conf = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [{ containerID: "c1", ifname: "eth0" }] };
-  await call(world);
-  expect((await call(world, { env: { CNI_COMMAND: "GC" }, conf })).exit).toBe(0);
-  expect(endpoints(world).length).toBe(1);
-  expect((await call(world, { env: { CNI_COMMAND: "GC" }, conf: { ...conf, "cni.dev/valid-attachments": [] } })).exit).toBe(0);
-  expect(left(world)).toEqual([]);
+  await callPlugin(world);
+  expect((await callPlugin(world, { env: { CNI_COMMAND: "GC" }, conf })).exit).toBe(0);
+  expect(endpointsOf(world).length).toBe(1);
+  expect((await callPlugin(world, { env: { CNI_COMMAND: "GC" }, conf: { ...conf, "cni.dev/valid-attachments": [] } })).exit).toBe(0);
+  expect(leftIn(world)).toEqual([]);
 });
 
 test("STATUS: says when ADD could not be served", async () => {
   const world = await makeFakeWorld();
   const status = { env: { CNI_COMMAND: "STATUS" }, conf: { cniVersion: "1.1.0" } };
-  expect((await call(world, status)).exit).toBe(0);
+  expect((await callPlugin(world, status)).exit).toBe(0);
   await world.store.delete("/calico/resources/v3/projectcalico.org/clusterinformations/default");
-  expect((await call(world, status)).json.code).toBe(50);
+  expect((await callPlugin(world, status)).json.code).toBe(50);
 });
 
 test("calico-ipam by itself: the block's mask, a route per address, one family or both", async () => {
   const world = await makeFakeWorld();
-  const { json } = await call(world, { plugin: "calico-ipam" });
+  const { json } = await callPlugin(world, { plugin: "calico-ipam" });
   expect(json.ips[0].address).toMatch(/^192\.200\.\d+\.\d+\/26$/);
   expect(json.routes).toEqual([{ dst: json.ips[0].address.replace("/26", "/32") }]);
-  const both = await call(world, {
+  const both = await callPlugin(world, {
     plugin: "calico-ipam",
     env: { CNI_CONTAINERID: "c2" },
     conf: { ipam: { type: "calico-ipam", assign_ipv6: "true" } },

@@ -20,8 +20,10 @@ import type { Job } from "./add.ts";
 import { check } from "./check.ts";
 import { del } from "./del.ts";
 import { gc, status } from "./gc.ts";
-import { nodeOf, targetOf } from "./identity.ts";
-import { ipamAdd, ipamCheck, ipamDel } from "./ipam-plugin.ts";
+import { targetOf } from "./etcd-target.ts";
+import { nodeOf } from "./identity.ts";
+import { teeLog } from "./tee-log.ts";
+import { ipamAdd, ipamCheck, ipamDel, withGateways } from "./ipam-plugin.ts";
 import { ipamPorts } from "./delegate.ts";
 
 export type Invocation = { readonly plugin: "calico" | "calico-ipam"; readonly env: Environment; readonly stdin: string };
@@ -46,12 +48,28 @@ const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0
 /** One call from beginning to end; never throws. */
 export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd }: RunOptions): Promise<Answer> {
   const start = ports.clock.now();
-  let call: CniCall | undefined;
-  const end = (o: Partial<Ended>) =>
-    onEnd?.({ command: call?.command, call, workload: undefined, ips: [], fault: undefined, durationMs: ports.clock.now() - start, ...o });
+  const known: { call?: CniCall; log: Log } = { log };
+  const end = (o: Partial<Ended>) => {
+    const { call } = known;
+    const whole = {
+      command: call?.command,
+      call,
+      workload: undefined,
+      ips: [],
+      fault: undefined,
+      durationMs: ports.clock.now() - start,
+      ...o,
+    };
+    logEnd(known.log, whole);
+    onEnd?.(whole);
+  };
   try {
-    call = parseCall(invocation.env);
-    const output = await perform(ports, { ...invocation, call, settings, log });
+    const call = (known.call = parseCall(invocation.env));
+    const version = versionOfBroken(invocation.stdin) ?? OWN_VERSION;
+    if (call.command === "VERSION") return { exit: 0, stdout: `${JSON.stringify(versionReply(version))}\n` };
+    const conf = parseNetconf(invocation.stdin);
+    known.log = teeLog(ports, log, conf);
+    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log });
     end({ workload: output.workload, ips: output.ips ?? [] });
     return { exit: 0, stdout: output.body === undefined ? "" : `${JSON.stringify(output.body)}\n` };
   } catch (e) {
@@ -61,15 +79,19 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
   }
 }
 
-async function perform(ports: Ports, o: Invocation & { call: CniCall; settings: Settings; log: Log }): Promise<Output> {
-  if (o.call.command === "VERSION") return { body: versionReply(versionOfBroken(o.stdin) ?? OWN_VERSION) };
-  const conf = parseNetconf(o.stdin);
-  const since = SINCE[o.call.command];
+function logEnd(log: Log, { command, call, workload, ips, durationMs, fault }: Ended): void {
+  const what = { command, containerId: call?.containerId, endpoint: workload?.wepName, ips, durationMs };
+  if (fault === undefined) log.info("call ended", what);
+  else log.warn("call failed", { ...what, code: fault.code, msg: fault.message, details: fault.details });
+}
+
+async function perform(ports: Ports, plugin: Invocation["plugin"], job: Job): Promise<Output> {
+  const { conf, call } = job;
+  const since = SINCE[call.command];
   if (since !== undefined && !isAtLeast(conf.cniVersion, since)) {
-    throw new CniFault("incompatibleVersion", `CNI version ${conf.cniVersion} has no command ${o.call.command}`, `it came with ${since}`);
+    throw new CniFault("incompatibleVersion", `CNI version ${conf.cniVersion} has no command ${call.command}`, `it came with ${since}`);
   }
-  const job: Job = { conf, call: o.call, settings: o.settings, log: o.log };
-  return o.plugin === "calico-ipam" ? await performIpam(ports, job) : await performMain(ports, job);
+  return plugin === "calico-ipam" ? await performIpam(ports, job) : await performMain(ports, job);
 }
 
 async function performMain(ports: Ports, job: Job): Promise<Output> {
@@ -99,7 +121,8 @@ async function performIpam(ports: Ports, job: Job): Promise<Output> {
   const own = ipamPorts(ports, { conf, call, datastore });
   switch (call.command) {
     case "ADD": {
-      const result = await ipamAdd(own, { conf, call, node: nodeOf(conf, { files: ports.files, settings }) });
+      const assigned = await ipamAdd(own, { conf, call, node: nodeOf(conf, { files: ports.files, settings }) });
+      const result = conf.type === "ptp" ? withGateways(assigned) : assigned;
       return { body: renderResult(result, conf.cniVersion), ips: result.ips.map((i) => i.address) };
     }
     case "DEL":

@@ -1,0 +1,63 @@
+/** The endpoint's record: written by ADD, and, outside of Kubernetes, joined by a second network of the same container. */
+import { endpointOf, networkProfile } from "../domain/endpoint.ts";
+import type { EndpointFacts } from "../domain/endpoint.ts";
+import { CniFault } from "../domain/fault.ts";
+import type { CniResult } from "../domain/result.ts";
+import type { Workload } from "../domain/workload.ts";
+import type { Datastore, Ports } from "../ports.ts";
+import type { Job } from "./add.ts";
+
+export async function writeEndpoint(datastore: Datastore, workload: Workload, facts: EndpointFacts): Promise<void> {
+  if (facts.policyType === "") await ensureProfile(datastore, workload, facts.network);
+  const written = await datastore.resources.apply(endpointOf(workload, facts));
+  if (!written.ok) throw cannotWrite(workload, written.error.message);
+}
+
+function cannotWrite(w: Workload, why: string): CniFault {
+  return new CniFault("internal", `cannot write the workload endpoint ${w.namespace}/${w.wepName}`, why);
+}
+
+async function ensureProfile({ resources }: Datastore, workload: Workload, network: string): Promise<void> {
+  const made = await resources.create(networkProfile(workload, network));
+  if (!made.ok && made.error.kind !== "alreadyExists")
+    throw new CniFault("internal", `cannot write the profile ${network}`, made.error.message);
+}
+
+/**
+ * The result for a container that has this endpoint already: its addresses, and this network's profile added to it.
+ * Undefined if there is no such endpoint, or its device is not in the namespace, so that it must be wired.
+ *
+ * Source: calico cni-plugin/pkg/plugin/plugin.go (cmdAdd, endpointAlreadyExisted); facts §3.3.10.
+ */
+export async function joinExisting(
+  ports: Ports,
+  { conf, call }: Job,
+  { datastore, workload }: { datastore: Datastore; workload: Workload },
+): Promise<CniResult | undefined> {
+  const { namespace, wepName: name } = workload;
+  const found = await datastore.resources.get({ kind: "WorkloadEndpoint", namespace, name });
+  if (!found.ok || found.value.spec.containerID !== call.containerId) return undefined;
+  const mac = await macInPod(ports, call);
+  if (mac === undefined) return undefined;
+  const { spec } = found.value;
+  if ((conf.policy?.type ?? "") === "") await ensureProfile(datastore, workload, conf.name);
+  const profiles = [...new Set([...(spec.profiles ?? []), conf.name])];
+  const written = await datastore.resources.update({ ...found.value, spec: { ...spec, profiles } });
+  if (!written.ok) throw cannotWrite(workload, written.error.message);
+  return {
+    interfaces: [{ name: workload.hostVeth }, { name: call.ifName, mac, sandbox: call.netns }],
+    ips: (spec.ipNetworks ?? []).map((address) => ({ address, interface: 1 })),
+    routes: [],
+    ...(conf.dns == null ? {} : { dns: conf.dns }),
+  };
+}
+
+async function macInPod({ kernel }: Ports, { netns, ifName }: { netns: string; ifName: string }): Promise<string | undefined> {
+  const pod = kernel.pod(netns);
+  if (pod === undefined) return undefined;
+  try {
+    return (await pod.link(ifName))?.mac;
+  } finally {
+    pod.close();
+  }
+}

@@ -1,0 +1,20 @@
+/** ADD's last step: felix writes a file when the endpoint's policy is in the kernel. Source: facts §3.2.10. */
+import { statusFileName } from "../domain/workload.ts";
+import type { Workload } from "../domain/workload.ts";
+import type { Ports } from "../ports.ts";
+import type { Job } from "./add.ts";
+
+/** A pod is never kept from starting by this; why it went on without is logged. */
+export async function waitForPolicy(ports: Ports, { conf, settings, log }: Job, workload: Workload): Promise<void> {
+  const configured = conf.policy_setup_timeout_seconds;
+  const timeoutMs = configured === undefined ? settings.policyWaitMs : configured * 1000;
+  if (timeoutMs === 0) return;
+  const path = `${conf.endpoint_status_dir || `${settings.runDir}/endpoint-status`}/${statusFileName(workload)}`;
+  const start = ports.clock.now();
+  if (await ports.untilFile(path, timeoutMs)) return;
+  const what = { path, waitedMs: ports.clock.now() - start, endpoint: workload.wepName };
+  log.warn("timed out waiting for endpoint status file", {
+    ...what,
+    hint: "felix did not report the endpoint's policy; is it running on this node?",
+  });
+}
