@@ -9,8 +9,9 @@ const GOAL_NODE_MIB = 500;
 export const demo: Suite = {
   description: "time to the connectivity matrix, memory per process, delay from a change's commit to the kernel",
   async run(options) {
+    options.progress("two nodes");
     const started = performance.now();
-    await using lab = await bringUpDemo({ id: `bench-${process.pid}`, encap: "auto", signal: options.signal });
+    await using lab = await bringUpDemo({ id: `bench-${process.pid}`, encap: "auto", signal: options.signal, quiet: true });
     options.progress("connectivity matrix");
     for (const check of connectivityChecks(lab)) {
       const { ok, got } = await runCheck(check, 10_000);

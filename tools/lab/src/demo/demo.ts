@@ -15,6 +15,8 @@ export interface DemoOptions {
   /** Run everything once, tear down, and tell by the exit code. */
   readonly check: boolean;
   readonly signal: AbortSignal;
+  /** No progress on stdout: the caller's data goes there. */
+  readonly quiet?: boolean;
 }
 
 const MANIFESTS = ["10-services.yaml", "20-pods.yaml", "30-policy.yaml"] as const;
@@ -49,7 +51,7 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   return failed.length === 0;
 }
 
-/** Cables, processes, manifests and pods, with progress on stderr where the caller prints data. */
+/** Cables, processes, manifests and pods, with progress. */
 export async function bringUpDemo(options: Omit<DemoOptions, "check">): Promise<Lab> {
   let lab: Lab | undefined;
   const topology = planTopology(options.id);
@@ -75,7 +77,7 @@ export async function bringUpDemo(options: Omit<DemoOptions, "check">): Promise<
       { title: "manifests", task: async () => await applyManifests(need()) },
       { title: "pods ready, BGP established", task: async () => await untilReady(need(), options.signal) },
     ],
-    { renderer: process.stdout.isTTY ? "default" : "simple", fallbackRenderer: "simple" },
+    { renderer: options.quiet === true ? "silent" : process.stdout.isTTY ? "default" : "simple" },
   );
   try {
     await tasks.run();
