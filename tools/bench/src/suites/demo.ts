@@ -3,7 +3,7 @@ import { bringUpDemo, connectivityChecks, followApplied, type Lab, openLabeller,
 import { percentile, plain, type Row, type Suite, type SuiteOptions } from "../row.ts";
 
 const GOAL_MATRIX_S = 30;
-const GOAL_NODE_MIB = 500;
+const GOAL_NODE_MB = 500;
 
 /** The demonstration's own figures: how long until it stands, what its processes hold in memory, how fast changes reach the kernel. */
 export const demo: Suite = {
@@ -25,10 +25,10 @@ export const demo: Suite = {
 
 function memory(lab: Lab): readonly Row[] {
   const processes = readProcesses(lab.topology);
-  const each = processes.map((p) => plain(`resident memory: ${p.name}`, p.rssMiB, "MiB"));
+  const each = processes.map((p) => plain(`resident memory: ${p.name}`, p.rssMb, "MB"));
   const sums = lab.topology.nodes.map((node) => {
-    const sum = processes.filter((p) => p.node === node.name).reduce((total, p) => total + p.rssMiB, 0);
-    return plain(`resident memory: all of ${node.name}`, sum, "MiB", GOAL_NODE_MIB);
+    const sum = processes.filter((p) => p.node === node.name).reduce((total, p) => total + p.rssMb, 0);
+    return plain(`resident memory: all of ${node.name}`, sum, "MB", GOAL_NODE_MB);
   });
   return [...each, ...sums];
 }
