@@ -5,17 +5,28 @@
 import { daemonCommand, type DaemonOptions, makeLogger, makeMetrics, retry, serveHealth, untilSignal } from "@calico/daemon";
 import { etcdAccess, openEtcd, resourceClient } from "@calico/datastore";
 import { loadConfig, openKubeClient } from "@calico/kube-client";
+import { makeIpam } from "@calico/ipam";
 import { makeControllers } from "./controllers.ts";
+import { IPAM_GC_METRICS } from "./domain/ipam-gc-gauges.ts";
 import { METRICS } from "./metrics.ts";
+import { DEFAULT_GRACE_MS, makeIpamGc } from "./service/ipam-gc.ts";
+import { openEvents } from "./service/ipam-gc-events.ts";
 import { healthOf, reportStatus } from "./service/report.ts";
 
 const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", { healthPort: 9094 })
   .option("--reconcile-seconds <n>", "time between full comparisons", (text) => Number(text), 300)
+  .option(
+    "--ipam-gc-grace-seconds <n>",
+    "how long an address may be without an owner; 0: only those of nodes that are gone are released",
+    (text) => Number(text),
+    DEFAULT_GRACE_MS / 1000,
+  )
+  .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false)
   .parse();
-const options = program.opts<DaemonOptions & { reconcileSeconds: number }>();
+const options = program.opts<DaemonOptions & { reconcileSeconds: number; ipamGcGraceSeconds: number; ipamGcDryRun: boolean }>();
 const log = makeLogger({ component: "kube-controllers", level: options.logLevel });
 const signal = untilSignal("SIGTERM", "SIGINT");
-const metrics = makeMetrics(METRICS);
+const metrics = makeMetrics([...METRICS, ...IPAM_GC_METRICS]);
 
 await using app = new AsyncDisposableStack();
 const kube = openKubeClient(loadConfig(options.kubeconfig));
@@ -23,11 +34,17 @@ app.defer(() => kube.close());
 const store = openEtcd({ endpoints: options.etcd, ...etcdAccess(options), log });
 app.defer(() => store.close());
 const datastore = resourceClient(store);
-const controllers = makeControllers({
-  ...{ kube, store, datastore, log, metrics, signal },
-  clock: () => Date.now(),
-  reconcileMs: options.reconcileSeconds * 1000,
-});
+const given = program.getOptionValueSource("nats") !== "default";
+const events = await openEvents({ servers: given ? options.nats : [], access: options, log });
+app.defer(() => events.close());
+const ports = { ...{ kube, store, datastore, log, metrics, signal }, clock: () => Date.now() };
+const controllers = [
+  ...makeControllers({ ...ports, reconcileMs: options.reconcileSeconds * 1000 }),
+  makeIpamGc(
+    { ...ports, ipam: makeIpam({ store }), event: events.event },
+    { graceMs: options.ipamGcGraceSeconds * 1000, dryRun: options.ipamGcDryRun },
+  ),
+];
 app.use(await serveHealth({ port: options.healthPort, metrics, health: () => healthOf(controllers) }));
 
 log.info("starting", { etcd: options.etcd, controllers: controllers.map((c) => c.name) });
@@ -37,7 +54,6 @@ await retry(() => datastore.ensureInitialized({ clusterType: "k8s" }), {
 }).catch((error: unknown) => {
   if (!signal.aborted) throw error;
 });
-const given = program.getOptionValueSource("nats") !== "default";
 await Promise.all([
   ...controllers.map((c) => c.run()),
   reportStatus(controllers, { servers: given ? options.nats : [], access: options, log, signal }),

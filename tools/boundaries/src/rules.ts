@@ -76,14 +76,14 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "services-apart",
-    why: "services meet on the bus and in etcd; what two share becomes a package below them (cni may use ipam's library client)",
+    why: "services meet on the bus and in etcd; what two share becomes a package below them (cni and kube-controllers may use ipam's library)",
     in: /^packages\//,
     finds: (facts, file) =>
       facts.imports
         .map((i) => i.from)
         .filter((from) => {
           const to = /^@calico\/([^/]+)/.exec(from)?.[1] ?? "";
-          const isAllowed = to === ownName(file.path) || (ownName(file.path) === "cni" && to === "ipam");
+          const isAllowed = to === ownName(file.path) || (["cni", "kube-controllers"].includes(ownName(file.path)) && to === "ipam");
           return SERVICES.includes(to) && !isAllowed;
         }),
   },

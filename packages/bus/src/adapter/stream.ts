@@ -52,12 +52,29 @@ const nodeConfig: Partial<StreamConfig> & { name: string } = {
   num_replicas: 1,
 };
 
+/** What happened to addresses, and why: kept, since a person asks weeks later. */
+export const IPAM_STREAM = "CALICO_IPAM";
+
+const ipamConfig: Partial<StreamConfig> & { name: string } = {
+  name: IPAM_STREAM,
+  description: "Releases of addresses, blocks and hosts, with their evidence",
+  subjects: ["calico.ipam.>"],
+  retention: RetentionPolicy.Limits,
+  discard: DiscardPolicy.Old,
+  storage: StorageType.File,
+  max_msgs_per_subject: 32,
+  max_bytes: 256 * 1024 * 1024,
+  num_replicas: 1,
+};
+
 export function ensureLogStream(jsm: JetStreamManager, options: StreamOptions): Promise<{ readonly created: string }> {
   return ensure(jsm, logConfig(options));
 }
 
-export function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
-  return ensure(jsm, nodeConfig);
+/** The streams of what agents say: the nodes', and IPAM's. */
+export async function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
+  await ensure(jsm, ipamConfig);
+  return await ensure(jsm, nodeConfig);
 }
 
 async function ensure(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<{ readonly created: string }> {

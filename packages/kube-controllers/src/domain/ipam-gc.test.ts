@@ -1,0 +1,120 @@
+import { expect, test } from "vitest";
+import { type Allocation, judge, type World } from "./ipam-gc.ts";
+import { dueHandles, type Judged, nextLedger } from "./ipam-gc-ledger.ts";
+
+const WORLD: World = {
+  pods: new Map([["d/a", { node: "k1", phase: "Running", ips: ["10.0.0.1"] }]]),
+  podsRevision: "70",
+  kubeNodes: new Set(["k1", "k2"]),
+  nodesRevision: "71",
+  calicoNodes: new Map([
+    ["n1", "k1"],
+    ["bare", undefined],
+    ["left", "k9"],
+  ]),
+  endpoints: new Map(),
+  etcdRevision: 5,
+};
+const A: Allocation = {
+  ...{ id: "i", ip: "10.0.0.1", block: "10.0.0.0/26", pool: "p", handle: "h", sequence: 1n, borrowed: false },
+  ...{ node: "n1", namespace: "d", pod: "a", type: undefined, service: undefined },
+};
+const endpoint = { key: "/wep", modRevision: 4, node: "n1", namespace: "d", pod: "a", ips: ["10.0.0.1"] };
+const pod = (o: object) => ({ pods: new Map([["d/a", { node: "k1", phase: "Running", ips: ["10.0.0.1"], ...o }]]) });
+
+test.for<{ name: string; a?: Partial<Allocation>; world?: Partial<World>; saw?: boolean; want: string }>([
+  { name: "its pod has it", want: "owned pod d/a" },
+  { name: "no such pod", a: { pod: "b" }, want: "unowned later: podMissing@70 endpointMissing@5" },
+  {
+    name: "no such pod, its endpoint is left",
+    a: { pod: "b" },
+    world: { endpoints: new Map([["10.0.0.1", [endpoint]]]) },
+    want: "unowned later: podMissing@70 endpointStale@5",
+  },
+  { name: "the pod is elsewhere", world: pod({ node: "k2" }), want: "unowned later: podElsewhere@70 endpointMissing@5" },
+  { name: "the pod is not placed yet", world: pod({ node: "", ips: [] }), want: "owned pod d/a" },
+  { name: "the pod was evicted", world: pod({ phase: "Failed" }), want: "unowned later: podFinished@70 endpointMissing@5" },
+  { name: "the pod has another address", world: pod({ ips: ["10.0.0.9"] }), want: "unowned later: podHasOtherIps@70 endpointMissing@5" },
+  {
+    name: "the pod is being started again with it",
+    world: { ...pod({ ips: ["10.0.0.9"] }), endpoints: new Map([["10.0.0.1", [endpoint]]]) },
+    want: "owned pod d/a",
+  },
+  {
+    name: "pod and node are gone",
+    a: { pod: "b", node: "left" },
+    saw: true,
+    want: "unowned at once: podMissing@70 nodeGone@71 endpointMissing@5",
+  },
+  {
+    name: "the node has not registered yet",
+    a: { pod: "b", node: "left" },
+    want: "unowned later: podMissing@70 nodeGone@71 endpointMissing@5",
+  },
+  {
+    name: "a node that nothing knows",
+    a: { pod: "b", node: "gone" },
+    want: "unowned at once: podMissing@70 nodeGone@71 endpointMissing@5",
+  },
+  {
+    name: "the node is gone, the pod is still in the API on it",
+    a: { node: "left" },
+    world: pod({ node: "k9" }),
+    saw: true,
+    want: "owned pod d/a",
+  },
+  {
+    name: "a tunnel of a node that is there",
+    a: { type: "ipipTunnelAddress", pod: undefined },
+    want: "owned ipipTunnelAddress of node n1",
+  },
+  {
+    name: "a tunnel of a node that is gone",
+    a: { type: "ipipTunnelAddress", pod: undefined, node: "left" },
+    saw: true,
+    want: "unowned at once: nodeGone@71",
+  },
+  {
+    name: "a tunnel of a node that is not Kubernetes'",
+    a: { type: "vxlanTunnelAddress", pod: undefined, node: "bare" },
+    want: "owned vxlanTunnelAddress of node bare",
+  },
+  { name: "a container without a pod", a: { pod: undefined }, want: "owned container of handle h on node n1" },
+  { name: "a service's", a: { service: "s", pod: undefined }, want: "exempt service d/s: released by the load balancer controller" },
+  { name: "nobody's", a: { node: undefined, pod: undefined }, want: "exempt no node is recorded with it" },
+])("judge: $name", ({ a, world, saw = false, want }) => {
+  const v = judge({ ...A, ...a }, { ...WORLD, ...world }, () => saw);
+  const text =
+    v.kind === "owned"
+      ? `owned ${v.owner}`
+      : v.kind === "exempt"
+        ? `exempt ${v.reason}`
+        : `unowned ${v.atOnce ? "at once" : "later"}: ${v.evidence.map((e) => `${e.kind}@${e.revision}`).join(" ")}`;
+  expect(text).toBe(want);
+});
+
+const judged = (id: string, handle: string, kind: "owned" | "unowned", atOnce = false): Judged => ({
+  allocation: { ...A, id, handle },
+  verdict: kind === "owned" ? { kind, owner: "x" } : { kind, evidence: [], atOnce },
+});
+
+test.for([
+  { name: "before its grace", group: [judged("a", "h", "unowned")], atMin: 14, want: [] },
+  { name: "after its grace", group: [judged("a", "h", "unowned")], atMin: 15, want: ["h"] },
+  { name: "its node is gone", group: [judged("a", "h", "unowned", true)], atMin: 0, want: ["h"] },
+  { name: "one of the handle's addresses is in use", group: [judged("a", "h", "unowned"), judged("b", "h", "owned")], atMin: 60, want: [] },
+  { name: "a grace of 0 means never", group: [judged("a", "h", "unowned")], atMin: 60, graceMin: 0, want: [] },
+  { name: "a grace of 0, and the node is gone", group: [judged("a", "h", "unowned", true)], atMin: 60, graceMin: 0, want: ["h"] },
+])("dueHandles: $name", ({ group, atMin, graceMin = 15, want }) => {
+  const ledger = nextLedger(new Map(), group, 0);
+  const due = dueHandles(group, { ledger, nowMs: atMin * 60_000, graceMs: graceMin * 60_000 });
+  expect(due.map((d) => d.handle)).toEqual(want);
+});
+
+test("nextLedger: an owner that comes back starts the time anew", () => {
+  const lost = nextLedger(new Map(), [judged("a", "h", "unowned")], 1);
+  expect(nextLedger(lost, [judged("a", "h", "unowned")], 9).get("a")?.sinceMs).toBe(1);
+  const back = nextLedger(lost, [judged("a", "h", "owned")], 9);
+  expect(back.size).toBe(0);
+  expect(nextLedger(back, [judged("a", "h", "unowned")], 12).get("a")?.sinceMs).toBe(12);
+});

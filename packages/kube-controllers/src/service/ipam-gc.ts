@@ -1,0 +1,200 @@
+/**
+ * The collector of addresses that nobody has any more. It looks at everything, notes who has no owner and since when, and
+ * after the grace looks again, live, before it releases; with the handle and the sequence number of what it saw, so that
+ * an address that was given anew is never taken. Every release says why, in the log and on the bus.
+ *
+ * Source: facts §4.8, §7.6.1.
+ */
+import type { IpamLibrary } from "@calico/ipam";
+import type { KubeClient } from "@calico/kube-client";
+import { RESOURCES } from "@calico/kube-client";
+import type { Logger, Metrics } from "@calico/daemon";
+import type { Store } from "@calico/datastore";
+import { contradictions } from "../domain/ipam-gc-census.ts";
+import { gaugesOf } from "../domain/ipam-gc-gauges.ts";
+import { dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
+import { isNodeGone, judge } from "../domain/ipam-gc.ts";
+import { namedFacts } from "../domain/facts.ts";
+import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts";
+import { follow } from "./follow.ts";
+import { look, type Look } from "./ipam-gc-look.ts";
+import { giveBackBlocks, releaseHandle } from "./ipam-gc-release.ts";
+
+export interface GcPorts {
+  readonly kube: Pick<KubeClient, "list" | "watch">;
+  readonly store: Pick<Store, "list" | "delete">;
+  readonly ipam: Pick<IpamLibrary, "releaseIps" | "utilization" | "removeHost" | "releaseBlockAffinity" | "collectCold">;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, "inc" | "set">;
+  /** Says on the bus what was released. */
+  readonly event: (subject: string, body: object) => void;
+  readonly clock: () => number;
+  readonly signal: AbortSignal;
+}
+
+export interface GcOptions {
+  readonly graceMs: number;
+  readonly dryRun: boolean;
+}
+
+export interface GcStatus extends ControllerStatus {
+  readonly lastScan: string | undefined;
+  readonly allocations: number;
+  readonly contradictions: readonly string[];
+}
+
+export interface IpamGc extends Controller {
+  status(): GcStatus;
+  /** One look and what follows from it; rejects when the API or etcd is away, having released nothing on that account. */
+  scan(): Promise<void>;
+}
+
+export const DEFAULT_GRACE_MS = 15 * 60_000;
+const PERIOD_WITHOUT_GRACE_MS = 5 * 60_000;
+const RETRY_MS = 10_000;
+/** Nodes mostly go several at a time. */
+const AFTER_NODE_MS = 1000;
+/** More of these in a health answer help nobody. */
+const SHOWN = 20;
+
+export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
+  let ledger: Ledger = new Map();
+  let emptySince: ReadonlyMap<string, number> = new Map();
+  let status: GcStatus = { inSync: false, pending: 0, failing: 0, lastScan: undefined, allocations: 0, contradictions: [] };
+  const seenNodes = new Set<string>();
+  const shown = new Map<string, { name: string; labels: Readonly<Record<string, string>> }>();
+  const wake = makeAlarm();
+
+  const judgeAll = (seen: Look): readonly Judged[] => {
+    for (const node of seen.world.calicoNodes.keys()) if (!isNodeGone(node, seen.world)) seenNodes.add(node);
+    for (const node of seen.world.kubeNodes) seenNodes.add(node);
+    return seen.census.allocations.map((allocation) => ({ allocation, verdict: judge(allocation, seen.world, (n) => seenNodes.has(n)) }));
+  };
+
+  async function scan(): Promise<void> {
+    const seen = await lookSafely(ports);
+    const judged = judgeAll(seen);
+    const nowMs = ports.clock();
+    ledger = nextLedger(ledger, judged, nowMs);
+    const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
+    const released =
+      due.length === 0
+        ? new Set<string>()
+        : await confirmAndRelease(new Set(due.map((d) => d.handle ?? `/${d.allocations[0]?.allocation.ip}`)));
+    emptySince = await giveBackBlocks(ports, { seen, released, emptySince, nowMs, ...options });
+    if (seen.census.cooling > 0 && !options.dryRun) await ports.ipam.collectCold();
+    report(seen, judged, released);
+  }
+
+  /** Look again: only what has still no owner is released, on what both looks saw. */
+  async function confirmAndRelease(suspects: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    const seen = await lookSafely(ports);
+    const judged = judgeAll(seen);
+    const nowMs = ports.clock();
+    const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
+    const released = new Set<string>();
+    for (const handle of due) {
+      if (!suspects.has(handle.handle ?? `/${handle.allocations[0]?.allocation.ip}`)) continue;
+      for (const id of await releaseHandle(ports, { due: handle, ledger, world: seen.world, nowMs, ...options })) released.add(id);
+    }
+    return released;
+  }
+
+  function report(seen: Look, judged: readonly Judged[], released: ReadonlySet<string>): void {
+    const left = judged.filter(({ allocation }) => !released.has(allocation.id));
+    const candidates = new Set(left.flatMap(({ allocation: a, verdict: v }) => (v.kind === "unowned" ? [a.id] : [])));
+    const gauges = gaugesOf({ ...seen.census, allocations: left.map((j) => j.allocation) }, { candidates, pools: seen.utilization });
+    const now = new Set(gauges.map((g) => `${g.name} ${JSON.stringify(g.labels)}`));
+    for (const [key, { name, labels }] of shown) if (!now.has(key)) ports.metrics.set(name, 0, labels);
+    for (const { name, labels, value } of gauges) {
+      ports.metrics.set(name, value, labels);
+      shown.set(`${name} ${JSON.stringify(labels)}`, { name, labels });
+    }
+    const wrong = contradictions(seen.census, seen.world.endpoints, seen.isInPool);
+    const undated = left.filter(({ allocation, verdict }) => verdict.kind !== "owned" && !ledger.has(allocation.id)).length;
+    ports.metrics.set("ipam_addresses_without_owner", undated);
+    ports.metrics.set("ipam_contradictions", wrong.length);
+    for (const text of wrong) if (!status.contradictions.includes(text)) ports.log.warn("address records contradict each other", { text });
+    const lastScan = new Date(ports.clock()).toISOString();
+    status = {
+      inSync: true,
+      pending: candidates.size,
+      failing: undated + wrong.length,
+      lastScan,
+      allocations: left.length,
+      contradictions: wrong.slice(0, SHOWN),
+    };
+  }
+
+  async function scanOften(): Promise<void> {
+    while (!ports.signal.aborted) {
+      let delayMs = options.graceMs > 0 ? options.graceMs / 2 : PERIOD_WITHOUT_GRACE_MS;
+      try {
+        await scan();
+        ports.metrics.inc("ipam_gc_scans_total", { outcome: "ok" });
+      } catch (error) {
+        if (ports.signal.aborted) return;
+        ports.metrics.inc("ipam_gc_scans_total", { outcome: "failed" });
+        ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs: RETRY_MS, error });
+        delayMs = RETRY_MS;
+      }
+      await wake.wait(delayMs, ports.signal);
+    }
+  }
+
+  async function watchNodes(): Promise<void> {
+    const nodePorts = ports as unknown as ControllerPorts;
+    for await (const event of follow(nodePorts, "ipam-gc", { resource: RESOURCES.nodes, project: namedFacts }))
+      if (event.kind === "deleted") wake.ring(AFTER_NODE_MS);
+  }
+
+  return {
+    name: "ipam-gc",
+    status: () => status,
+    scan,
+    run: async () => void (await Promise.all([scanOften(), watchNodes()])),
+  };
+}
+
+/** An API server that knows no node at all is a wrong or an emptied one, and no evidence of anything. */
+async function lookSafely(ports: GcPorts): Promise<Look> {
+  const seen = await look(ports);
+  if (seen.world.kubeNodes.size === 0 && seen.census.allocations.length > 0)
+    throw new Error(
+      `Cannot judge ${seen.census.allocations.length} addresses: the Kubernetes API knows no node at all; is it the right one?`,
+    );
+  return seen;
+}
+
+/** A wait that can be cut short, to a given rest. */
+function makeAlarm() {
+  let rest: number | undefined;
+  let cut: (() => void) | undefined;
+  return {
+    ring(ms: number) {
+      rest = ms;
+      cut?.();
+    },
+    async wait(ms: number, signal: AbortSignal): Promise<void> {
+      if (rest === undefined) await pauseUntil(ms, signal, (c) => (cut = c));
+      const left = rest;
+      rest = undefined;
+      cut = undefined;
+      if (left !== undefined) await pauseUntil(left, signal, () => {});
+    },
+  };
+}
+
+function pauseUntil(ms: number, signal: AbortSignal, give: (cut: () => void) => void): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    give(done);
+  });
+}

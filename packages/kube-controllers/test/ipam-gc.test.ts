@@ -1,0 +1,205 @@
+import { recordingLogger } from "@calico/daemon/testing";
+import { makeFakeStore } from "@calico/datastore/testing";
+import { makeIpam } from "@calico/ipam";
+import { disagreements, putNode, putPool } from "@calico/ipam/testing";
+import { RESOURCES } from "@calico/kube-client";
+import { fakeApi } from "@calico/kube-client/testing";
+import { keyOf } from "@calico/model";
+import { expect, test } from "vitest";
+import { makeIpamGc } from "../src/service/ipam-gc.ts";
+
+const MIN = 60_000;
+
+async function world(o: { dryRun?: boolean; graceMin?: number } = {}) {
+  const api = fakeApi();
+  const store = makeFakeStore();
+  let ms = Date.parse("2026-11-23T10:00:00Z");
+  const ipam = makeIpam({ store, clock: { now: () => ms } });
+  const log = recordingLogger();
+  const events: { subject: string; body: Record<string, unknown> }[] = [];
+  const gauges = new Map<string, number>();
+  const metrics = {
+    inc: (name: string, labels = {}) =>
+      void gauges.set(`${name} ${Object.values(labels).join()}`, (gauges.get(`${name} ${Object.values(labels).join()}`) ?? 0) + 1),
+    set: (name: string, value: number, labels = {}) => void gauges.set(`${name} ${Object.values(labels).join()}`.trim(), value),
+  };
+  const ports = {
+    ...{ kube: api, store, ipam, log, metrics, clock: () => ms, signal: new AbortController().signal },
+    event: (subject: string, body: object) => void events.push({ subject, body: body as Record<string, unknown> }),
+  };
+  const gc = makeIpamGc(ports, { graceMs: (o.graceMin ?? 15) * MIN, dryRun: o.dryRun ?? false });
+  await putPool(store, "p", { cidr: "10.0.0.0/26", blockSize: 28 });
+  for (const node of ["n1", "n2"]) {
+    api.set(RESOURCES.nodes, { metadata: { name: node } });
+    await putNode(store, node, { spec: { orchRefs: [{ orchestrator: "k8s", nodeName: node }] } });
+  }
+  const assign = async (pod: string, node = "n1", handle = `net.${pod}`) => {
+    const got = await ipam.autoAssign({ node, num4: 1, num6: 0, handle, attrs: { pod, namespace: "d", node } });
+    return got.ok ? (got.value.v4.ips[0]?.address.split("/")[0] ?? "") : "";
+  };
+  const setPod = (name: string, node = "n1", ips: string[] = []) =>
+    api.set(RESOURCES.pods, {
+      metadata: { name, namespace: "d" },
+      spec: { nodeName: node },
+      status: { phase: "Running", podIPs: ips.map((ip) => ({ ip })) },
+    });
+  const has = async (ip: string) => (await ipam.ownerOf(ip)).ok;
+  const scanAfter = async (min: number) => {
+    ms += min * MIN;
+    await gc.scan();
+    expect(disagreements(store.dump())).toEqual([]);
+  };
+  return { api, store, ipam, gc, log, events, gauges, assign, setPod, has, scanAfter };
+}
+
+test("ipam-gc: an address whose pod is gone is released after its grace, with its evidence; one with a pod stays", async () => {
+  const w = await world();
+  const [live, dead] = [await w.assign("live"), await w.assign("dead")];
+  w.setPod("live", "n1", [live]);
+  await w.scanAfter(0);
+  expect(w.gc.status()).toMatchObject({ inSync: true, pending: 1, failing: 0, allocations: 2 });
+  await w.scanAfter(14);
+  expect(await w.has(dead)).toBe(true);
+  await w.scanAfter(1);
+  expect([await w.has(dead), await w.has(live)]).toEqual([false, true]);
+  expect(w.events).toHaveLength(1);
+  expect(w.events[0]).toMatchObject({
+    subject: `ipam.gc.${dead.replaceAll(".", "%2E")}`,
+    body: { ip: dead, handle: "net.dead", pod: "dead", since: "2026-11-23T10:00:00.000Z", at: "2026-11-23T10:15:00.000Z" },
+  });
+  const kinds = (w.events[0]?.body["evidence"] as { kind: string; revision: string }[]).map((e) => e.kind);
+  expect(kinds).toEqual(["podMissing", "endpointMissing", "podMissing", "endpointMissing"]);
+  expect(w.gauges.get("ipam_allocations_gc_reclamations p,n1")).toBe(1);
+  expect(w.gauges.get("ipam_allocations_gc_candidates p,n1")).toBe(0);
+  expect(w.gauges.get("ipam_addresses_without_owner")).toBe(0);
+});
+
+test("ipam-gc: a pod that comes back before the release keeps its address, and a later loss begins anew", async () => {
+  const w = await world();
+  const ip = await w.assign("a");
+  await w.scanAfter(0);
+  w.setPod("a", "n1", [ip]);
+  await w.scanAfter(20);
+  w.api.remove(RESOURCES.pods, "d/a");
+  await w.scanAfter(1);
+  expect(await w.has(ip)).toBe(true);
+  await w.scanAfter(15);
+  expect(await w.has(ip)).toBe(false);
+});
+
+test("ipam-gc: the second look decides: a pod that appears between the looks keeps its address", async () => {
+  const w = await world();
+  const ip = await w.assign("a");
+  await w.scanAfter(0);
+  const list = w.api.list;
+  let looks = 0;
+  w.api.list = async (type, o) => {
+    if (type.plural === "pods" && looks++ === 1) w.setPod("a", "n1", [ip]);
+    return await list(type, o);
+  };
+  await w.scanAfter(15);
+  expect(looks).toBe(2);
+  expect(await w.has(ip)).toBe(true);
+});
+
+test("ipam-gc: an address given anew to the same handle between look and release is not taken", async () => {
+  const w = await world();
+  const ip = await w.assign("a");
+  await w.scanAfter(0);
+  const release = w.ipam.releaseIps;
+  w.ipam.releaseIps = async (requests) => {
+    await w.ipam.releaseByHandle("net.a");
+    await w.ipam.assignIp({ node: "n1", ip, handle: "net.a", attrs: { pod: "a", namespace: "d", node: "n1" } });
+    return await release(requests);
+  };
+  await w.scanAfter(15);
+  expect(await w.has(ip)).toBe(true);
+  expect(w.events).toEqual([]);
+});
+
+test("ipam-gc: dry run says what it would do and does nothing", async () => {
+  const w = await world({ dryRun: true });
+  const ip = await w.assign("a");
+  await w.scanAfter(0);
+  await w.scanAfter(15);
+  expect(await w.has(ip)).toBe(true);
+  expect(w.events).toEqual([]);
+  const said = w.log.lines.filter((l) => l.message === "address would be released");
+  expect(said).toHaveLength(1);
+  expect(said[0]?.fields).toMatchObject({ ip, handle: "net.a", pod: "a" });
+});
+
+test("ipam-gc: a node that goes takes its pods', its tunnels' addresses and its blocks with it, at once", async () => {
+  const w = await world();
+  const ip = await w.assign("a", "n2");
+  await w.ipam.autoAssign({
+    node: "n2",
+    num4: 1,
+    num6: 0,
+    handle: "ipip-tunnel-addr-n2",
+    attrs: { node: "n2", type: "ipipTunnelAddress" },
+  });
+  w.setPod("a", "n2", [ip]);
+  await w.scanAfter(0);
+  expect(w.gc.status().pending).toBe(0);
+  w.api.remove(RESOURCES.nodes, "n2");
+  w.api.remove(RESOURCES.pods, "d/a");
+  await w.store.delete(keyOf({ kind: "Node", name: "n2" }));
+  await w.scanAfter(0);
+  const left = [...w.store.dump().keys()].filter((k) => k.startsWith("/calico/ipam/v2/"));
+  expect(left).toEqual([]);
+  expect(w.events.map((e) => e.subject.split(".")[1])).toEqual(["gc", "gc", "host"]);
+});
+
+test("ipam-gc: an endpoint that outlived its pod goes before its address does; one that changed meanwhile stops the release", async () => {
+  const w = await world();
+  const ip = await w.assign("a");
+  const key = keyOf({ kind: "WorkloadEndpoint", namespace: "d", name: "n1-k8s-a-eth0" });
+  const wep = { spec: { node: "n1", pod: "a", ipNetworks: [`${ip}/32`] } };
+  await w.store.put(key, JSON.stringify(wep));
+  await w.scanAfter(0);
+  const remove = w.store.delete;
+  w.store.delete = async (k, revision) => {
+    await w.store.put(key, JSON.stringify({ ...wep, touched: true }));
+    w.store.delete = remove;
+    return await remove(k, revision);
+  };
+  await w.scanAfter(15);
+  expect(await w.has(ip)).toBe(true);
+  await w.scanAfter(1);
+  expect([await w.has(ip), await w.store.get(key)]).toEqual([false, undefined]);
+});
+
+test("ipam-gc: an API without any node is no evidence; nothing is released", async () => {
+  const w = await world();
+  const ip = await w.assign("a");
+  await w.scanAfter(0);
+  for (const node of ["n1", "n2"]) w.api.remove(RESOURCES.nodes, node);
+  await expect(w.scanAfter(15)).rejects.toThrow(/the Kubernetes API knows no node at all/);
+  expect(await w.has(ip)).toBe(true);
+});
+
+test("ipam-gc: of a node's empty blocks one stays, the others go after the grace", async () => {
+  const w = await world();
+  await w.ipam.claimAffinity("10.0.0.0/27", "n1");
+  await w.scanAfter(0);
+  await w.scanAfter(14);
+  expect(w.gauges.get("ipam_blocks_per_node n1")).toBe(2);
+  await w.scanAfter(1);
+  await w.scanAfter(30);
+  expect(w.gauges.get("ipam_blocks_per_node n1")).toBe(1);
+});
+
+test("ipam-gc: an endpoint whose address is not allocated, and an address with two endpoints, are contradictions", async () => {
+  const w = await world();
+  const put = (name: string, ip: string) =>
+    w.store.put(
+      keyOf({ kind: "WorkloadEndpoint", namespace: "d", name }),
+      JSON.stringify({ spec: { node: "n1", pod: name, ipNetworks: [`${ip}/32`] } }),
+    );
+  await put("a", "10.0.0.9");
+  await put("b", "10.0.0.9");
+  await w.scanAfter(0);
+  expect(w.gauges.get("ipam_contradictions")).toBe(2);
+  expect(w.gc.status().contradictions).toEqual([expect.stringMatching(/is of 2 endpoints/), expect.stringMatching(/but not allocated/)]);
+});
