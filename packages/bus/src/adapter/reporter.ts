@@ -2,7 +2,7 @@ import { type Logger, pause } from "@calico/daemon";
 import type { Applied, Status } from "@calico/model";
 import { escapeToken } from "../domain/subject.ts";
 import { type Nats, openNats, type NatsOptions } from "./nats.ts";
-import { ensureNodeStream } from "./stream.ts";
+import { ensureIpamStream, ensureNodeStream } from "./stream.ts";
 
 /** Says what an agent did and how it is. Never blocks, never throws: while nats is away, all but the newest status is dropped. */
 export interface Reporter {
@@ -19,6 +19,8 @@ export interface ReporterOptions {
   readonly node: string;
   readonly log: Logger;
   readonly connection?: NatsOptions["connection"];
+  /** The stream that keeps what is said: the nodes' (default), or IPAM's, for events below `ipam.`. */
+  readonly stream?: "node" | "ipam";
 }
 
 export function openReporter(options: ReporterOptions): Reporter {
@@ -26,7 +28,7 @@ export function openReporter(options: ReporterOptions): Reporter {
   const nats = openNats({ servers, name: `${component}-report/${node}`, log, ...(connection && { connection }) });
   const place = `${escapeToken(component)}.${escapeToken(node)}`;
   let status: string | undefined;
-  void keepStream(nats, log, () => status !== undefined && send(nats, log, `calico.status.${place}`, status));
+  void keepStream(nats, options, () => status !== undefined && send(nats, log, `calico.status.${place}`, status));
   return {
     status(body) {
       status = JSON.stringify({ ...body, component, node });
@@ -41,13 +43,13 @@ export function openReporter(options: ReporterOptions): Reporter {
 const LOOK_AGAIN_MS = 5000;
 
 /** Each time a connection is made: see that the stream is there, then say the newest status again. Who may not make it waits for the syncer to. */
-async function keepStream(nats: Nats, log: Logger, sayAgain: () => void): Promise<void> {
+async function keepStream(nats: Nats, { log, stream }: ReporterOptions, sayAgain: () => void): Promise<void> {
   while (!nats.closed) {
     const lost = new AbortController();
     const unlisten = nats.onDisconnect(() => lost.abort());
     try {
       const { jsm } = await nats.use();
-      await ensureNodeStream(jsm);
+      await (stream === "ipam" ? ensureIpamStream : ensureNodeStream)(jsm);
       sayAgain();
       if (!lost.signal.aborted) await new Promise((resolve) => lost.signal.addEventListener("abort", resolve, { once: true }));
     } catch (error) {

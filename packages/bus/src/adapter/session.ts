@@ -8,6 +8,8 @@ export interface StreamSession {
   readonly lastSeq: number;
   /** Throws as soon as anything could have been missed: the caller opens a new session. */
   readonly messages: AsyncIterable<JsMsg>;
+  /** How many messages the filter picks of those that were there at the beginning. */
+  readonly waiting: number;
   close(): Promise<void>;
 }
 
@@ -42,7 +44,7 @@ export async function openSession(
     num_replicas: 1,
     ...(o.headersOnly === true ? { headers_only: true } : {}),
   };
-  const { name } = await jsm.consumers.add(o.stream, config);
+  const { name, num_pending: waiting } = await jsm.consumers.add(o.stream, config);
   const consumer = await js.consumers.get(o.stream, name);
   const messages = await consumer.consume({
     max_messages: o.history === true ? 5000 : 500,
@@ -54,6 +56,7 @@ export async function openSession(
   void watchStatus(messages);
   return {
     lastSeq,
+    waiting,
     messages: withoutGap(messages),
     async close() {
       unlisten();

@@ -71,10 +71,12 @@ export function ensureLogStream(jsm: JetStreamManager, options: StreamOptions): 
   return ensure(jsm, logConfig(options));
 }
 
-/** The streams of what agents say: the nodes', and IPAM's. */
-export async function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
-  await ensure(jsm, ipamConfig);
-  return await ensure(jsm, nodeConfig);
+export function ensureIpamStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
+  return ensure(jsm, ipamConfig);
+}
+
+export function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
+  return ensure(jsm, nodeConfig);
 }
 
 async function ensure(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<{ readonly created: string }> {

@@ -24,6 +24,7 @@ export interface Permissions {
 /** The components that speak for a node. */
 const NODE_COMPONENTS = ["felix", "bgp", "proxy-nat", "ipam", "cni"] as const;
 const NODE_LOG = "CALICO_NODE";
+const IPAM_LOG = "CALICO_IPAM";
 
 export function permissionsFor({ role, node }: Principal): Permissions {
   const inbox = `${inboxPrefixOf(node)}.>`;
@@ -35,11 +36,14 @@ export function permissionsFor({ role, node }: Principal): Permissions {
     case "node":
       return allow([...readLog(STREAM), ...reports(node, NODE_COMPONENTS), streamInfo(NODE_LOG)], [HEARTBEAT_SUBJECT]);
     case "controller":
-      return allow([...reports(node, ["kube-controllers"]), streamInfo(NODE_LOG)], []);
+      return allow([...reports(node, ["kube-controllers"]), "calico.ipam.>", streamInfo(NODE_LOG), streamInfo(IPAM_LOG)], []);
     case "reader":
-      return allow([...readLog(STREAM), ...readLog(NODE_LOG)], [HEARTBEAT_SUBJECT]);
+      return allow([...readLog(STREAM), ...readLog(NODE_LOG), ...readLog(IPAM_LOG)], [HEARTBEAT_SUBJECT]);
     case "syncer":
-      return allow([`${SUBJECT_ROOT}.>`, HEARTBEAT_SUBJECT, ...reports(node, ["syncer"]), ...[STREAM, NODE_LOG].flatMap(ownLog)], []);
+      return allow(
+        [`${SUBJECT_ROOT}.>`, HEARTBEAT_SUBJECT, ...reports(node, ["syncer"]), ...[STREAM, NODE_LOG, IPAM_LOG].flatMap(ownLog)],
+        [],
+      );
   }
 }
 

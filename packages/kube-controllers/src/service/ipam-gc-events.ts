@@ -10,5 +10,5 @@ export async function openEvents(o: {
   if (o.servers.length === 0) return { event: () => {}, close: async () => {} };
   const { natsConnection, openReporter } = await import("@calico/bus");
   const { servers, access, log } = o;
-  return openReporter({ servers, component: "ipam-gc", node: access.node, log, connection: natsConnection(access) });
+  return openReporter({ servers, component: "ipam-gc", stream: "ipam", node: access.node, log, connection: natsConnection(access) });
 }
