@@ -66,6 +66,13 @@ export function makeHistoryBuilder(options: { readonly maxPerSubject: number }):
   let session: { readonly from: Position; late: number } | undefined;
   let missing = 0;
   let forgotten: Position | undefined;
+  let isForgottenOpen = false;
+
+  /** What is missing is no newer than the next message that is there. */
+  function closeForgotten(revision: number): void {
+    if (isForgottenOpen && forgotten !== undefined) forgotten = { ...forgotten, revision };
+    isForgottenOpen = false;
+  }
 
   function refOf(key: string): ParsedKey | undefined {
     const known = refs.get(key);
@@ -103,7 +110,9 @@ export function makeHistoryBuilder(options: { readonly maxPerSubject: number }):
       if (message.seq > last.seq + 1) {
         missing += message.seq - last.seq - 1;
         forgotten = { seq: message.seq - 1, revision: last.revision, atMs: message.atMs };
+        isForgottenOpen = true;
       }
+      if (message.kind === "change" || message.kind === "complete") closeForgotten(Math.max(last.revision, message.revision));
       if (message.kind === "change") return take(message);
       if (message.kind === "complete") return complete(message);
       last = { ...last, seq: message.seq, atMs: message.atMs };

@@ -22,9 +22,7 @@ export function limitsAt(history: History, point: Point, wants: (ref: ParsedKey)
     .filter(({ from, to }) => isAt(from, point) && !isAt(to, point))
     .map(({ from, to }) => `changes between ${at(from)} and ${at(to)} were recorded late: values in between may be missing`);
   if (forgotten !== undefined && !isAt(forgotten, point)) {
-    notes.push(
-      `${forgotten.count} changes up to ${at(forgotten)} are no longer kept: objects that were deleted between ${formatPoint(point)} and then may be missing`,
-    );
+    notes.push(`${lost(forgotten)} no longer kept: objects that were deleted between ${formatPoint(point)} and then may be missing`);
   }
   const isPast =
     point.by === "revision" ? point.revision > end.revision : point.by === "time" && archived !== undefined && point.atMs > end.atMs;
@@ -47,11 +45,13 @@ export function limitsSince(history: History, point: Point | undefined, wants: (
       .filter(({ to }) => isBefore(to))
       .map(({ from, to }) => `changes between ${at(from)} and ${at(to)} were recorded late: values in between may be missing`),
     ...(forgotten !== undefined && isBefore(forgotten)
-      ? [
-          `${forgotten.count} changes up to ${at(forgotten)} are no longer kept, among them all of objects that were deleted more than a day ago`,
-        ]
+      ? [`${lost(forgotten)} no longer kept, perhaps all of objects that were deleted more than a day ago`]
       : []),
   ];
+}
+
+function lost(forgotten: NonNullable<History["forgotten"]>): string {
+  return `${forgotten.count === 1 ? "1 change" : `${forgotten.count} changes`} up to ${at(forgotten)} ${forgotten.count === 1 ? "is" : "are"}`;
 }
 
 /** What happened before its first kept change is not known of these. */
