@@ -69,6 +69,7 @@ export { DEFAULT_TIER, DEFAULT_TIER_ORDER, TIER_LABEL } from "./resources/polici
 export type { NodeSpec, WorkloadEndpointSpec } from "./resources/endpoints.ts";
 export type { BlockAffinityValue, IPAMBlockValue } from "./resources/ipam.ts";
 export { SERVICE_NAME_LABEL } from "./resources/kubernetes.ts";
+export { dscpNumber } from "./resources/values.ts";
 export type { PortMatch } from "./resources/protoport.ts";
 export { parsePort, protocolHasPorts, protocolNumber } from "./resources/protoport.ts";
 export { formatFieldErrors, formatPath, parseResource } from "./resources/parse.ts";
@@ -79,6 +80,7 @@ export type {
   BGPConfiguration,
   BGPFilter,
   BGPPeer,
+  CalicoNodeStatus,
   ClusterInformation,
   FelixConfiguration,
   GlobalNetworkPolicy,

@@ -12,32 +12,40 @@ export function object<S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core
   return z.looseObject(shape) as unknown as z.ZodObject<S, z.core.$strip>;
 }
 
-const stringMap = z.record(z.string(), z.string());
+/** Schemas are built at their first use: all kinds' together would be 13 MB of memory, and a daemon reads a few. */
+export function once<S>(make: () => S): () => S {
+  let made: S | undefined;
+  return () => (made ??= make());
+}
 
-export const metadataSchema = object({
-  name: z.string().min(1, "field is required"),
-  namespace: z.string().optional(),
-  labels: stringMap.optional(),
-  annotations: stringMap.optional(),
-  uid: z.string().optional(),
-  creationTimestamp: z.string().optional(),
-  deletionTimestamp: z.string().optional(),
-  /** The decimal etcd revision. Set on read, never stored. */
-  resourceVersion: z.string().optional(),
-  generateName: z.string().optional(),
-  generation: z.number().optional(),
-  finalizers: z.array(z.string()).optional(),
-  ownerReferences: z.array(z.unknown()).optional(),
-});
+const stringMap = once(() => z.record(z.string(), z.string()));
+
+export const metadataSchema = once(() =>
+  object({
+    name: z.string().min(1, "field is required"),
+    namespace: z.string().optional(),
+    labels: stringMap().optional(),
+    annotations: stringMap().optional(),
+    uid: z.string().optional(),
+    creationTimestamp: z.string().optional(),
+    deletionTimestamp: z.string().optional(),
+    /** The decimal etcd revision. Set on read, never stored. */
+    resourceVersion: z.string().optional(),
+    generateName: z.string().optional(),
+    generation: z.number().optional(),
+    finalizers: z.array(z.string()).optional(),
+    ownerReferences: z.array(z.unknown()).optional(),
+  }),
+);
 
 /** The schema of one kind. */
 export function resource<const K extends string, S extends z.ZodType>(kind: K, spec: S) {
-  return object({ kind: z.literal(kind), apiVersion: z.string(), metadata: metadataSchema, spec });
+  return object({ kind: z.literal(kind), apiVersion: z.string(), metadata: metadataSchema(), spec });
 }
 
 /** As resource, for kinds that have a status. */
 export function resourceWithStatus<const K extends string, S extends z.ZodType, T extends z.ZodType>(kind: K, spec: S, status: T) {
-  return object({ kind: z.literal(kind), apiVersion: z.string(), metadata: metadataSchema, spec, status: status.optional() });
+  return object({ kind: z.literal(kind), apiVersion: z.string(), metadata: metadataSchema(), spec, status: status.optional() });
 }
 
 export type DeepReadonly<T> = T extends (infer E)[]

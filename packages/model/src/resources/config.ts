@@ -1,80 +1,101 @@
 /** Cluster-wide settings. Known fields are typed, others pass through. Source: calico api v3 clusterinfo.go, felixconfig.go, kubecontrollersconfig.go. */
 import { z } from "zod";
-import { object, resource, resourceWithStatus } from "./base.ts";
-import { selectorText } from "./values.ts";
+import { object, once, resource, resourceWithStatus } from "./base.ts";
+import { cidr, duration, selectorText } from "./values.ts";
 
-export const clusterInformationSchema = resource(
-  "ClusterInformation",
-  object({
-    clusterGUID: z.string().optional(),
-    /** Comma-separated, such as `k8s,bgp`. */
-    clusterType: z.string().optional(),
-    calicoVersion: z.string().optional(),
-    datastoreReady: z.boolean().optional(),
-    variant: z.string().optional(),
-  }).prefault({}),
+export const clusterInformationSchema = once(() =>
+  resource(
+    "ClusterInformation",
+    object({
+      clusterGUID: z.string().optional(),
+      /** Comma-separated, such as `k8s,bgp`. */
+      clusterType: z.string().optional(),
+      calicoVersion: z.string().optional(),
+      datastoreReady: z.boolean().optional(),
+      variant: z.string().optional(),
+    }).prefault({}),
+  ),
 );
 
 /** `free`: this kind has some two hundred fields; those that are not here pass through unchecked. */
-export const felixConfigurationSchema = resource(
-  "FelixConfiguration",
-  object({
-    nodeSelector: selectorText().optional(),
-    interfacePrefix: z.string().optional(),
-    logSeverityScreen: z.string().optional(),
-    ipipEnabled: z.boolean().optional(),
-    ipipMTU: z.number().int().optional(),
-    vxlanEnabled: z.boolean().optional(),
-    vxlanMTU: z.number().int().optional(),
-    vxlanPort: z.number().int().optional(),
-    vxlanVNI: z.number().int().optional(),
-    iptablesBackend: z.string().optional(),
-    iptablesMarkMask: z.number().int().optional(),
-    iptablesRefreshInterval: z.string().optional(),
-    routeRefreshInterval: z.string().optional(),
-    defaultEndpointToHostAction: z.enum(["Drop", "Return", "Accept"]).optional(),
-    chainInsertMode: z.enum(["Insert", "Append"]).optional(),
-    iptablesFilterAllowAction: z.enum(["Accept", "Return"]).optional(),
-    iptablesMangleAllowAction: z.enum(["Accept", "Return"]).optional(),
-    natOutgoingAddress: z.string().optional(),
-    natPortRange: z.union([z.string(), z.number()]).optional(),
-    programClusterRoutes: z.string().optional(),
-    reportingInterval: z.string().optional(),
-    failsafeInboundHostPorts: z.array(z.unknown()).optional(),
-    failsafeOutboundHostPorts: z.array(z.unknown()).optional(),
-  }).prefault({}),
+export const felixConfigurationSchema = once(() =>
+  resource(
+    "FelixConfiguration",
+    object({
+      nodeSelector: selectorText().optional(),
+      interfacePrefix: z.string().optional(),
+      logSeverityScreen: z.string().optional(),
+      ipipEnabled: z.boolean().optional(),
+      ipipMTU: z.number().int().optional(),
+      vxlanEnabled: z.boolean().optional(),
+      vxlanMTU: z.number().int().optional(),
+      vxlanPort: z.number().int().optional(),
+      vxlanVNI: z.number().int().optional(),
+      iptablesBackend: z.string().optional(),
+      iptablesMarkMask: z.number().int().optional(),
+      iptablesRefreshInterval: z.string().optional(),
+      routeRefreshInterval: z.string().optional(),
+      defaultEndpointToHostAction: z.enum(["Drop", "Return", "Accept"]).optional(),
+      chainInsertMode: z.enum(["Insert", "Append"]).optional(),
+      iptablesFilterAllowAction: z.enum(["Accept", "Return"]).optional(),
+      iptablesMangleAllowAction: z.enum(["Accept", "Return"]).optional(),
+      natOutgoingAddress: z.string().optional(),
+      natPortRange: z.union([z.string(), z.number()]).optional(),
+      programClusterRoutes: z.string().optional(),
+      reportingInterval: z.string().optional(),
+      failsafeInboundHostPorts: z.array(z.unknown()).optional(),
+      failsafeOutboundHostPorts: z.array(z.unknown()).optional(),
+    }).prefault({}),
+  ),
 );
 
-const reconciler = object({ reconcilerPeriod: z.string().default("5m") });
+const enabled = once(() => z.enum(["Enabled", "Disabled"]));
 
-const nodeController = object({
-  reconcilerPeriod: z.string().default("5m"),
-  syncLabels: z.enum(["Enabled", "Disabled"]).default("Enabled"),
-  leakGracePeriod: z.string().default("15m"),
-  hostEndpoint: object({
-    autoCreate: z.string().optional(),
-    createDefaultHostEndpoint: z.string().optional(),
-    templates: z.array(z.unknown()).optional(),
-  }).optional(),
-});
+const reconciler = once(() => object({ reconcilerPeriod: duration.default("5m") }));
 
-export const kubeControllersConfigurationSchema = resourceWithStatus(
-  "KubeControllersConfiguration",
+const hostEndpointTemplate = once(() =>
   object({
-    logSeverityScreen: z.string().default("Info"),
-    healthChecks: z.enum(["Enabled", "Disabled"]).default("Enabled"),
-    etcdV3CompactionPeriod: z.string().default("10m"),
-    prometheusMetricsPort: z.number().int().default(9094),
-    debugProfilePort: z.number().int().optional(),
-    controllers: object({
-      node: nodeController.optional(),
-      policy: reconciler.optional(),
-      workloadEndpoint: reconciler.optional(),
-      serviceAccount: reconciler.optional(),
-      namespace: reconciler.optional(),
-      loadBalancer: object({ assignIPs: z.enum(["AllServices", "RequestedServicesOnly"]).optional() }).optional(),
-      migration: object({ policyNameMigrator: z.enum(["Enabled", "Disabled"]).optional() }).optional(),
+    generateName: z.string().optional(),
+    interfaceCIDRs: z.array(cidr).optional(),
+    interfacePattern: z.string().optional(),
+    labels: z.record(z.string(), z.string()).optional(),
+    annotations: z.record(z.string(), z.string()).optional(),
+    nodeSelector: selectorText().optional(),
+  }),
+);
+
+const nodeController = once(() =>
+  object({
+    reconcilerPeriod: duration.default("5m"),
+    syncLabels: enabled().default("Enabled"),
+    leakGracePeriod: duration.default("15m"),
+    hostEndpoint: object({
+      autoCreate: enabled().optional(),
+      createDefaultHostEndpoint: enabled().optional(),
+      templates: z.array(hostEndpointTemplate()).optional(),
     }).optional(),
-  }).prefault({}),
-  object({}),
+  }),
+);
+
+export const kubeControllersConfigurationSchema = once(() =>
+  resourceWithStatus(
+    "KubeControllersConfiguration",
+    object({
+      logSeverityScreen: z.string().default("Info"),
+      healthChecks: enabled().default("Enabled"),
+      etcdV3CompactionPeriod: duration.default("10m"),
+      prometheusMetricsPort: z.number().int().default(9094),
+      debugProfilePort: z.number().int().optional(),
+      controllers: object({
+        node: nodeController().optional(),
+        policy: reconciler().optional(),
+        workloadEndpoint: reconciler().optional(),
+        serviceAccount: reconciler().optional(),
+        namespace: reconciler().optional(),
+        loadBalancer: object({ assignIPs: z.enum(["AllServices", "RequestedServicesOnly"]).optional() }).optional(),
+        migration: object({ policyNameMigrator: enabled().optional() }).optional(),
+      }).optional(),
+    }).prefault({}),
+    object({ runningConfig: z.unknown().optional(), environmentVars: z.record(z.string(), z.string()).optional() }),
+  ),
 );

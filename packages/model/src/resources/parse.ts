@@ -10,7 +10,7 @@ import type { Resource } from "./schemas.ts";
 
 /** An object of `kind`. A null field is an absent one, as in Go's JSON. */
 export function parseResource<K extends Kind>(kind: K, json: unknown): Result<Resource<K>, readonly FieldError[]> {
-  const schema: z.ZodType = SCHEMAS[kind];
+  const schema: z.ZodType = SCHEMAS[kind]();
   const input = kind === "IPAMBlock" ? json : json === "" ? {} : hasNull(json) ? withoutNulls(json) : json;
   const parsed = schema.safeParse(input, { reportInput: true });
   if (!parsed.success) return err(parsed.error.issues.flatMap((issue) => fieldErrors(issue, input)));

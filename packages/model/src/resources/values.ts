@@ -53,6 +53,23 @@ export const interfaceAddress = checked((text) => {
   return parsed.ok ? undefined : parsed.error;
 });
 
+const DSCP_NAME = /^(DF|EF|CS[0-7]|AF([1-4])([1-3]))$/i;
+
+/** The six bits of a DSCP value; undefined if it is none. DF 0, EF 46, CSn 8n, AFxy 8x+2y. */
+export function dscpNumber(value: string | number): number | undefined {
+  const number = typeof value === "number" || /^\d{1,2}$/.test(value) ? Number(value) : undefined;
+  if (number !== undefined) return Number.isInteger(number) && number >= 0 && number <= 63 ? number : undefined;
+  const name = DSCP_NAME.exec(String(value))?.map((part) => part?.toUpperCase());
+  if (name === undefined) return undefined;
+  if (name[2] !== undefined) return 8 * Number(name[2]) + 2 * Number(name[3]);
+  return name[0] === "DF" ? 0 : name[0] === "EF" ? 46 : 8 * Number(name[0]?.slice(2));
+}
+
+/** A DSCP value: a number from 0 to 63, or a name such as EF. */
+export const dscp = z.union([z.number(), z.string()]).refine((value) => dscpNumber(value) !== undefined, {
+  error: "must be a DSCP value: 0 to 63, DF, EF, AF11 to AF43 or CS0 to CS7",
+});
+
 const asDotted = /^(\d{1,5})\.(\d{1,5})$/;
 
 /** An AS number: a number, its decimal text, or the dotted form `1.10`; a number after parsing. */

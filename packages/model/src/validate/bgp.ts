@@ -43,6 +43,8 @@ function familyOf(text: string | undefined): Family | undefined {
   return parsed.ok ? parsed.value.family : undefined;
 }
 
+const COMMUNITY = "aa:nn must be of 16-bit numbers, aa:nn:mm of 32-bit numbers";
+
 const GLOBAL_ONLY = [
   "nodeToNodeMeshEnabled",
   "asNumber",
@@ -75,8 +77,7 @@ export function checkBgpConfiguration({ metadata, spec }: BGPConfiguration): Fie
     }
   }
   for (const [i, community] of (spec.communities ?? []).entries()) {
-    if (!isCommunity(community.value))
-      bad(`communities[${i}].value`, community.value, "aa:nn must be of 16-bit numbers, aa:nn:mm of 32-bit numbers");
+    if (!isCommunity(community.value)) bad(`communities[${i}].value`, community.value, COMMUNITY);
   }
   return errors;
 }
@@ -85,6 +86,13 @@ function isCommunity(text: string): boolean {
   const parts = text.split(":").map((part) => (/^\d+$/.test(part) ? Number(part) : Number.NaN));
   const limit = parts.length === 2 ? 0xffff : 0xffffffff;
   return (parts.length === 2 || parts.length === 3) && parts.every((part) => part <= limit);
+}
+
+function checkPrefixLength(range: { readonly min?: number; readonly max?: number } | undefined, most: number, field: string): FieldError[] {
+  if (range === undefined) return [];
+  const { min = 0, max = most } = range;
+  if (min >= 0 && max <= most && min <= max) return [];
+  return [{ field, value: range, reason: `must be a range within 0 to ${most}` }];
 }
 
 export function checkBgpFilter({ spec }: BGPFilter): FieldError[] {
@@ -97,11 +105,16 @@ export function checkBgpFilter({ spec }: BGPFilter): FieldError[] {
       if (rule.prefixLength !== undefined && rule.cidr === undefined) bad("prefixLength", rule.prefixLength, "needs cidr");
       if (rule.cidr !== undefined && familyOf(rule.cidr.split("/")[0]) !== (list.endsWith("V4") ? 4 : 6))
         bad("cidr", rule.cidr, `must be of the IP version of ${list}`);
+      errors.push(...checkPrefixLength(rule.prefixLength, list.endsWith("V4") ? 32 : 128, `spec.${list}[${i}].prefixLength`));
+      for (const [j, value] of (rule.communities?.values ?? []).entries())
+        if (!isCommunity(value)) bad(`communities.values[${j}]`, value, COMMUNITY);
       if (rule.operations !== undefined && rule.action !== "Accept")
         bad("operations", rule.operations, "can only be set with action Accept");
       for (const [j, operation] of (rule.operations ?? []).entries()) {
         const set = Object.values(operation).filter((value) => value !== undefined).length;
         if (set !== 1) bad(`operations[${j}]`, operation, "must have exactly one of addCommunity, prependASPath, setPriority");
+        const added = operation.addCommunity?.value;
+        if (added !== undefined && !isCommunity(added)) bad(`operations[${j}].addCommunity.value`, added, COMMUNITY);
       }
       return errors;
     }),

@@ -1,26 +1,20 @@
 /** Checks of an object's spec that need more than one field, one row per kind. Source: calico libcalico-go/lib/validator/v3 and the CEL rules of the v3 CRDs. */
 import { cidrOverlaps, parseCidr, parseCidrLoose, parseIp } from "../ip.ts";
 import { checkBgpConfiguration, checkBgpFilter, checkBgpPeer } from "./bgp.ts";
-import { checkRule } from "./rule.ts";
+import { checkGlobalPolicy, checkRules, checkStagedGlobalPolicy, checkStagedPolicy, checkTier } from "./policies.ts";
 import type { Kind } from "../kinds.ts";
 import type { FieldError } from "../resources/base.ts";
-import type { Rule } from "../resources/rule.ts";
-import type {
-  GlobalNetworkPolicy,
-  IPAMConfiguration,
-  IPPool,
-  NetworkPolicy,
-  Profile,
-  Resource,
-  Tier,
-  WorkloadEndpoint,
-} from "../resources/schemas.ts";
+import type { FelixConfiguration, HostEndpoint, IPAMConfiguration, IPPool, Resource, WorkloadEndpoint } from "../resources/schemas.ts";
 
 type Check<K extends Kind> = (object: Resource<K>) => FieldError[];
 
 const CHECKS: { readonly [K in Kind]?: Check<K> } = {
+  FelixConfiguration: checkFelixConfiguration,
+  HostEndpoint: checkHostEndpoint,
   NetworkPolicy: (policy) => checkRules(policy, false),
   GlobalNetworkPolicy: checkGlobalPolicy,
+  StagedNetworkPolicy: checkStagedPolicy,
+  StagedGlobalNetworkPolicy: checkStagedGlobalPolicy,
   Profile: (profile) => checkRules(profile, true),
   Tier: checkTier,
   IPPool: checkPool,
@@ -35,43 +29,6 @@ const CHECKS: { readonly [K in Kind]?: Check<K> } = {
 export function checkSpec<K extends Kind>(kind: K, object: Resource<K>): FieldError[] {
   const check = CHECKS[kind] as Check<K> | undefined;
   return check?.(object) ?? [];
-}
-
-function checkRules(object: NetworkPolicy | GlobalNetworkPolicy | Profile, global: boolean): FieldError[] {
-  return (["ingress", "egress"] as const).flatMap((direction) =>
-    ((object.spec[direction] ?? []) as readonly Rule[]).flatMap((rule, i) =>
-      checkRule(rule, { field: `spec.${direction}[${i}]`, direction, global }),
-    ),
-  );
-}
-
-function checkGlobalPolicy(policy: GlobalNetworkPolicy): FieldError[] {
-  const { doNotTrack, preDNAT, applyOnForward, egress, types } = policy.spec;
-  const errors = checkRules(policy, true);
-  if (doNotTrack && preDNAT) errors.push({ field: "spec.preDNAT", value: true, reason: "preDNAT and doNotTrack cannot both be true" });
-  for (const name of ["doNotTrack", "preDNAT"] as const) {
-    if (policy.spec[name] && !applyOnForward)
-      errors.push({ field: "spec.applyOnForward", value: applyOnForward, reason: `must be true with ${name}` });
-  }
-  if (preDNAT && ((egress?.length ?? 0) > 0 || types.includes("Egress")))
-    errors.push({ field: "spec.egress", value: egress, reason: "a preDNAT policy cannot have egress rules or type Egress" });
-  return errors;
-}
-
-const FIXED_TIERS: Readonly<Record<string, { readonly order: number; readonly defaultAction: "Deny" | "Pass" }>> = {
-  default: { order: 1_000_000, defaultAction: "Deny" },
-  "kube-admin": { order: 1_000, defaultAction: "Pass" },
-  "kube-baseline": { order: 10_000_000, defaultAction: "Pass" },
-};
-
-function checkTier(tier: Tier): FieldError[] {
-  const fixed = Object.hasOwn(FIXED_TIERS, tier.metadata.name) ? FIXED_TIERS[tier.metadata.name] : undefined;
-  if (fixed === undefined) return [];
-  return (["order", "defaultAction"] as const).flatMap((name) =>
-    tier.spec[name] === fixed[name]
-      ? []
-      : [{ field: `spec.${name}`, value: tier.spec[name], reason: `${name} of tier ${tier.metadata.name} must be ${fixed[name]}` }],
-  );
 }
 
 const RESERVED = ["169.254.0.0/16", "fe80::/10"].map((text) => parseCidr(text)).flatMap((parsed) => (parsed.ok ? [parsed.value] : []));
@@ -135,4 +92,20 @@ function checkWorkloadEndpoint({ spec }: WorkloadEndpoint): FieldError[] {
       errors.push({ field: `spec.ports[${i}].name`, value: port.name, reason: "field is required unless hostPort is set" });
   }
   return errors;
+}
+
+/** Which nodes a FelixConfiguration is for is in its name or in its selector, not in both. Source: facts §1.3.5. */
+function checkFelixConfiguration({ metadata: { name }, spec }: FelixConfiguration): FieldError[] {
+  const bad = (reason: string): FieldError[] => [{ field: "spec.nodeSelector", value: spec.nodeSelector, reason }];
+  const named = name === "default" || name.startsWith("node.");
+  const selects = (spec.nodeSelector ?? "") !== "";
+  if (named && selects) return bad(`must not be set on a FelixConfiguration named ${name}`);
+  return named || selects ? [] : bad('is required unless the name is "default" or "node.<nodename>"');
+}
+
+function checkHostEndpoint({ spec }: HostEndpoint): FieldError[] {
+  const names = (spec.ports ?? []).map(({ name }) => name);
+  return names.flatMap((name, i) =>
+    names.indexOf(name) === i ? [] : [{ field: `spec.ports[${i}].name`, value: name, reason: "must not be that of another port" }],
+  );
 }

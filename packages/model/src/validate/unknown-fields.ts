@@ -11,7 +11,7 @@ const OPEN_SPECS: readonly Kind[] = ["FelixConfiguration"];
 /** One error `unknown field "x"` for each field of `json` that the kind's schema does not name. */
 export function unknownFields(kind: Kind, json: unknown): FieldError[] {
   const found: FieldError[] = [];
-  visit(SCHEMAS[kind], json, [], (path, value) => {
+  visit(SCHEMAS[kind](), json, [], (path, value) => {
     if (OPEN_SPECS.includes(kind) && path[0] === "spec") return;
     found.push({ field: formatPath(path), value, reason: `unknown field "${formatPath(path)}"` });
   });

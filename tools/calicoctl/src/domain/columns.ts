@@ -31,6 +31,7 @@ const COLUMNS: { readonly [K in ApiKind]: Columns<K> } = {
     NODE: ({ spec }) => spec.node || spec.nodeSelector || "(global)",
     ASN: ({ spec }) => spec.asNumber ?? 0,
   },
+  CalicoNodeStatus: { NODE: ({ spec }) => spec.node, CLASSES: ({ spec }) => joined(spec.classes) },
   ClusterInformation: {
     CLUSTERGUID: ({ spec }) => spec.clusterGUID,
     CLUSTERTYPE: ({ spec }) => spec.clusterType,

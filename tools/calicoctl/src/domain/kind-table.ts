@@ -13,6 +13,7 @@ export const KIND_TABLE: { readonly [K in ApiKind]: KindRow } = {
   BGPConfiguration: row("bgpconfiguration bgpconfigurations bgpconfig bgpconfigs", "NAME LOGSEVERITY MESHENABLED ASNUMBER"),
   BGPFilter: row("bgpfilter bgpfilters bgpf bgpfs bf bfs", "NAME NUMEXPORTV4 NUMIMPORTV4 NUMEXPORTV6 NUMIMPORTV6"),
   BGPPeer: row("bgppeer bgppeers bgpp bgpps bp bps", "NAME PEERIP NODE ASN"),
+  CalicoNodeStatus: row("caliconodestatus caliconodestatuses nodestatus nodestatuses", "NAME NODE", "NAME NODE CLASSES"),
   ClusterInformation: row(
     "clusterinformation clusterinformations clusterinfo clusterinfos",
     "NAME CLUSTERGUID CLUSTERTYPE CALICOVERSION DATASTOREREADY",
