@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import process from "node:process";
-import { natsConnection, openFeed, openReporter } from "@calico/bus";
+import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openNetlink } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
@@ -25,7 +25,7 @@ const { node, nats, runDir, healthPort, logLevel, listenPort, routerId } = optio
 const connection = natsConnection(options);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "bgp", level: logLevel, node });
-const metrics = makeMetrics(METRICS);
+const metrics = makeMetrics([...METRICS, ...FEED_METRICS]);
 
 await using app = new AsyncDisposableStack();
 const kernel = netlinkKernel(app.use(openNetlink()));
@@ -42,8 +42,17 @@ const speaker = new Speaker({
   counted: recorder.counted,
 });
 app.defer(() => speaker.close());
-const feed = openFeed({ servers: nats, name: `bgp-${node}`, kinds: [...KINDS_FOLLOWED], signal, log, connection });
-app.use(await serveHealth({ port: healthPort, metrics, health: recorder.health }));
+const feed = openFeed({
+  servers: nats,
+  name: `bgp-${node}`,
+  kinds: [...KINDS_FOLLOWED],
+  signal,
+  log,
+  connection,
+  metrics,
+  etcd: etcdFallback(options),
+});
+app.use(await serveHealth({ port: healthPort, metrics, health: () => withFeed(recorder.health(), feed) }));
 app.use(await serveStatus(join(runDir, "bgp.sock"), recorder.answer));
 
 log.info("starting", { nats, runDir });

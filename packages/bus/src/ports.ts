@@ -77,14 +77,23 @@ export type LogMessage =
   | { readonly kind: "complete"; readonly seq: number; readonly pending: number; readonly revision: number }
   | { readonly kind: "other"; readonly seq: number; readonly pending: number };
 
-/** The reader's side: each session is the last message of every subject, then all that follow. */
-export interface LogReader {
-  /** Rejects when there is no log yet or no way to it. */
-  open(): Promise<LogSession>;
-  /** The newest heartbeat, and when it came by this process's clock. */
-  readonly lastHeartbeat: { readonly revision: number; readonly atMs: number } | undefined;
-  readonly connected: boolean;
+/** Where messages come from: the log, or the store itself. Each session is the newest message of every key, then all that follow. */
+export interface EventSource {
+  /** Rejects when there is nothing to read yet or no way to it, and on the signal. */
+  open(signal?: AbortSignal): Promise<LogSession>;
+  /** Give back what it holds; `open` may be called again later. */
   close(): Promise<void>;
+}
+
+/** The reader's side of the log. */
+export interface LogReader extends EventSource {
+  /** `revision` is the store's, as the leader knows it. Also heard while another source is read. */
+  onHeartbeat(listener: (beat: { readonly revision: number }) => void): void;
+  readonly connected: boolean;
+  /** Leave this server for another one. */
+  rehome(): void;
+  /** The last message of each key, and whether the log says that it is whole. */
+  entries(): Promise<{ readonly entries: ReadonlyMap<string, LogEntry>; readonly complete: boolean }>;
 }
 
 export interface LogSession {

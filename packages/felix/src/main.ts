@@ -1,6 +1,6 @@
 /** felix: one per node. Bus → calculation graph → desired state → kernel. This file only composes; the loop is service/felix.ts. */
 import process from "node:process";
-import { natsConnection, openFeed, openReporter } from "@calico/bus";
+import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { parseFlags } from "./adapter/flags.ts";
 import { kernelFamilies, openKernel } from "./adapter/kernel.ts";
@@ -18,7 +18,7 @@ const { node, nats: servers } = flags;
 const connection = natsConnection(flags);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "felix", level: flags.logLevel, node });
-const metrics = makeMetrics(METRICS);
+const metrics = makeMetrics([...METRICS, ...FEED_METRICS]);
 const families = kernelFamilies();
 
 await using app = new AsyncDisposableStack();
@@ -26,11 +26,12 @@ const kernel = openKernel({ backend: flags.iptablesBackend, families });
 app.defer(() => kernel.netlink.close());
 const reports = openReporter({ servers, component: "felix", node, log, connection });
 app.defer(() => reports.close());
+const feed = openFeed({ servers, name: `felix/${node}`, kinds: FELIX_KINDS, signal, log, connection, metrics, etcd: etcdFallback(flags) });
 
 const felix = new Felix(
   {
     links: kernel.netlink.changes(signal, { of: ["links"] }),
-    feed: openFeed({ servers, name: `felix/${node}`, kinds: FELIX_KINDS, signal, log, connection }),
+    feed,
     graph: new Graph({ node, families, macOf: vxlanMac }),
     dataplane: new Dataplane(kernel, openStatusFiles(flags.endpointStatusDir), openMtuFile(`${flags.varDir}/mtu`)),
     reports,
@@ -40,7 +41,7 @@ const felix = new Felix(
   },
   { signal, version: VERSION, refreshMs: flags.refresh * 1000 },
 );
-app.use(await serveHealth({ port: flags.healthPort, metrics, health: () => felix.health() }));
+app.use(await serveHealth({ port: flags.healthPort, metrics, health: () => withFeed(felix.health(), feed) }));
 
 log.info("starting", { families, statusDir: flags.endpointStatusDir });
 await felix.run();

@@ -3,7 +3,7 @@
  * This file only composes; start reading at service/proxy.ts (the loop) and domain/core.ts (the decisions).
  */
 import process from "node:process";
-import { natsConnection, openFeed, openReporter } from "@calico/bus";
+import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
 import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openIptables } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
@@ -21,7 +21,7 @@ const o = proxyNatCommand().version(VERSION).parse().opts<ProxyNatOptions>();
 const connection = natsConnection(o);
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "proxy-nat", level: o.logLevel, node: o.node });
-const metrics = makeMetrics(METRICS);
+const metrics = makeMetrics([...METRICS, ...FEED_METRICS]);
 
 await using app = new AsyncDisposableStack();
 const core = makeNatCore({ node: o.node, clusterCidrs: o.clusterCidr, families: o.ipFamilies });
@@ -30,7 +30,16 @@ const passes = makePasses({ core, applier, conntrack: kernelConntrack(), clock }
 const reporter = openReporter({ servers: o.nats, component: "proxy-nat", node: o.node, log, connection });
 app.defer(() => reporter.close());
 const recorder = makeRecorder({ core, reporter, metrics, clock, log }, { version: VERSION });
-const feed = openFeed({ servers: o.nats, name: `proxy-nat-${o.node}`, kinds: NAT_KINDS, signal, log, connection });
+const feed = openFeed({
+  servers: o.nats,
+  name: `proxy-nat-${o.node}`,
+  kinds: NAT_KINDS,
+  signal,
+  log,
+  connection,
+  metrics,
+  etcd: etcdFallback(o),
+});
 const proxy = makeProxy({ feed, core, passes, recorder, clock });
 app.use(
   await serveHealth({
@@ -38,7 +47,7 @@ app.use(
     metrics,
     health: () => {
       const { inSync, failure, revision } = proxy.state();
-      return { live: true, ready: inSync && failure === undefined, detail: { inSync, revision, failure } };
+      return withFeed({ live: true, ready: inSync && failure === undefined, detail: { inSync, revision, failure } }, feed);
     },
   }),
 );

@@ -1,11 +1,11 @@
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
 import { headers } from "@nats-io/nats-core";
-import { COMPLETE_SUBJECT, FENCE_SUBJECT, HEARTBEAT_SUBJECT, STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
-import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
-import { decodeEntry, HEADER } from "./headers.ts";
+import { COMPLETE_SUBJECT, FENCE_SUBJECT, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
+import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
+import { readEntries } from "./entries.ts";
+import { HEADER } from "./headers.ts";
 import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
-import { openSession } from "./session.ts";
-import { ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
+import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
 
 /** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
 const WRONG_LAST_SEQUENCE = 10071;
@@ -19,6 +19,7 @@ export function makeNatsLog(nats: Nats, options: StreamOptions & { readonly sign
       const handle = await nats.use(options.signal);
       const { created } = await ensureLogStream(handle.jsm, options);
       await ensureNodeStream(handle.jsm); // nodes may not make streams
+      await ensureIpamStream(handle.jsm);
       const fence = await handle.js.publish(FENCE_SUBJECT, JSON.stringify({ ...leader, at: new Date().toISOString() }));
       return makeWriter(nats, handle, { created, fenceSeq: fence.seq });
     },
@@ -73,7 +74,7 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
   return {
     broken: broken.signal,
     maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
-    entries: () => readEntries(nats, start.fenceSeq),
+    entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
     append: ({ key, subject, op, revision, data, seenAt }: Publication) =>
       send(
         subject,
@@ -115,20 +116,4 @@ function faultOf(what: string, error: unknown): LogFault {
     return new LogFault("fenced", `Cannot publish ${what}: another writer was there before`, error);
   }
   return new LogFault("gone", `Cannot publish ${what}: ${error instanceof Error ? error.message : String(error)}`, error);
-}
-
-/** The fence itself is the last message, so reading ends there. */
-async function readEntries(nats: Nats, fenceSeq: number): Promise<ReadonlyMap<string, LogEntry>> {
-  const entries = new Map<string, LogEntry>();
-  const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
-  try {
-    for await (const message of session.messages) {
-      const entry = decodeEntry(message);
-      if (entry !== undefined) entries.set(entry.key, entry);
-      if (message.seq >= fenceSeq) break;
-    }
-  } finally {
-    await session.close();
-  }
-  return entries;
 }

@@ -1,38 +1,52 @@
 import type { Logger } from "@calico/daemon";
 import { heartbeatSchema } from "@calico/model";
-import type { Subscription } from "@nats-io/nats-core";
+import type { Msg, Subscription } from "@nats-io/nats-core";
 import { HEARTBEAT_SUBJECT, STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogMessage, LogReader } from "../ports.ts";
 import { decodeMessage } from "./headers.ts";
+import { readEntries } from "./entries.ts";
 import type { Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
 
 /** The event log on JetStream, read. */
 export function makeNatsReader(nats: Nats, log: Logger): LogReader {
-  let lastHeartbeat: LogReader["lastHeartbeat"];
+  const listeners: Parameters<LogReader["onHeartbeat"]>[0][] = [];
   let heartbeats: Subscription | undefined;
+  /** nats.js subscribes again by itself after a reconnect, and not over a connection that had to be dialled anew. */
+  async function hear(signal?: AbortSignal): Promise<void> {
+    const { nc } = await nats.use(signal);
+    if (heartbeats?.isClosed() === false) return;
+    heartbeats = nc.subscribe(HEARTBEAT_SUBJECT, {
+      callback: (error, message) => {
+        const beat = error === null ? heartbeatSchema.safeParse(parse(message)) : undefined;
+        if (beat?.success === true) for (const listener of listeners) listener(beat.data);
+        else log.warn("heartbeat not understood", { error: error ?? beat?.error });
+      },
+    });
+  }
+  void hear().catch(() => {}); // closed before it was ever connected
   return {
-    get lastHeartbeat() {
-      return lastHeartbeat;
-    },
+    onHeartbeat: (listener) => void listeners.push(listener),
+    rehome: () => nats.rehome(),
     get connected() {
       return nats.connected;
     },
-    async open() {
-      const { nc } = await nats.use();
-      // nats.js subscribes again by itself after a reconnect.
-      heartbeats ??= nc.subscribe(HEARTBEAT_SUBJECT, {
-        callback: (error, message) => {
-          const beat = error === null ? heartbeatSchema.safeParse(message.json()) : undefined;
-          if (beat?.success === true) lastHeartbeat = { revision: beat.data.revision, atMs: Date.now() };
-          else log.warn("heartbeat not understood", { error: error ?? beat?.error });
-        },
-      });
+    async open(signal) {
+      await hear(signal);
       const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>` });
       return { lastSeq: session.lastSeq, messages: decoded(session.messages), close: () => session.close() };
     },
+    entries: () => readEntries(nats),
     close: () => nats.close(),
   };
+}
+
+function parse(message: Msg): unknown {
+  try {
+    return message.json();
+  } catch {
+    return undefined; // the schema says what is wrong
+  }
 }
 
 async function* decoded(messages: AsyncIterable<Parameters<typeof decodeMessage>[0]>): AsyncGenerator<LogMessage> {

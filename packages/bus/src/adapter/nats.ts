@@ -29,6 +29,8 @@ export interface Nats {
   /** Resolves while connected, else as soon as it is; rejects when closed or on the signal. */
   use(signal?: AbortSignal): Promise<NatsHandle>;
   onDisconnect(listener: () => void): () => void;
+  /** Leave the server for the next one that is known. */
+  rehome(): void;
   close(): Promise<void>;
 }
 
@@ -100,6 +102,7 @@ export function openNats(options: NatsOptions): Nats {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    rehome: () => void handle?.nc.reconnect().catch((error: unknown) => log.warn("nats server not left", { error })),
     async close() {
       closing.abort();
       lostConnection();

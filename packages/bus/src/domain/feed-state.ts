@@ -21,7 +21,11 @@ export interface FeedState {
   begin(lastSeq: number): void;
   take(message: LogMessage): FeedEvent[];
   readonly inSync: boolean;
+  /** The snapshot of this session is still coming in. */
+  readonly loading: boolean;
   readonly revision: number;
+  /** The revision of each key that is there. */
+  readonly known: ReadonlyMap<string, number>;
 }
 
 /** `onBad` hears of messages that carry no JSON; they change nothing. */
@@ -69,9 +73,13 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
     get inSync() {
       return inSync;
     },
+    get loading() {
+      return session !== undefined;
+    },
     get revision() {
       return revision;
     },
+    known,
     begin(lastSeq) {
       session = { lastSeq, seen: new Set(), complete: false, caughtUp: false };
       inSync = false;

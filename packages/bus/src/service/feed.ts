@@ -1,8 +1,12 @@
 import type { Kind } from "@calico/model";
-import { type Logger, pause } from "@calico/daemon";
+import { type Logger, type Metrics, pause } from "@calico/daemon";
 import { type FeedEvent, makeFeedState } from "../domain/feed-state.ts";
-import type { LogReader } from "../ports.ts";
+import { HOMING_LIMITS, type HomingLimits } from "../domain/homing.ts";
+import { makeLag } from "../domain/lag.ts";
+import type { EventSource, LogReader, LogSession } from "../ports.ts";
 import { makeBatches } from "./batches.ts";
+import { makeFeedGauges } from "./feed-gauges.ts";
+import { makeHome, type SourceName } from "./home.ts";
 
 /** How a feed is, for health reports. */
 export interface FeedStatus {
@@ -10,10 +14,16 @@ export interface FeedStatus {
   readonly inSync: boolean;
   /** The newest etcd revision that was handed over. */
   readonly revision: number;
+  /** What is read now: the log on NATS, or etcd itself because the log was late. */
+  readonly source: SourceName;
   /** How many revisions the leader says it is ahead; undefined before its first heartbeat. */
   readonly behindRevisions: number | undefined;
+  /** Milliseconds since it was last known that nothing was missing; up to a second when all is well. */
+  readonly lagMs: number;
   /** Milliseconds since the leader's last heartbeat. */
   readonly heartbeatAgeMs: number | undefined;
+  /** Messages that were passed over because they carry no JSON object. */
+  readonly badMessages: number;
 }
 
 /** Batches of events: a snapshot, `inSync`, then every change in order. Ends only on the signal. */
@@ -21,35 +31,78 @@ export interface Feed extends AsyncIterable<readonly FeedEvent[]> {
   status(): FeedStatus;
 }
 
+export interface FeedSettings {
+  readonly kinds: readonly Kind[];
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  /** Read when the log is late for longer than the limit. */
+  readonly fallback?: EventSource | undefined;
+  /** What is read first; "nats" unless told. */
+  readonly first?: SourceName | undefined;
+  readonly limits?: HomingLimits | undefined;
+  /** Made with FEED_METRICS in its table. */
+  readonly metrics?: Metrics | undefined;
+  readonly tickMs?: number;
+}
+
 const MAX_BATCH = 1000;
 const MAX_WAITING = 8000;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 1000;
+/** A snapshot that brought nothing for so long is not coming in any more. */
+const STALLED_MS = 3000;
 
-export function makeFeed(
-  reader: LogReader,
-  options: { readonly kinds: readonly Kind[]; readonly signal: AbortSignal; readonly log: Logger },
-): Feed {
-  const { signal, log } = options;
+export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
+  const { signal, log, limits = HOMING_LIMITS, tickMs = 1000 } = settings;
+  const kinds = new Set(settings.kinds);
   const batches = makeBatches<FeedEvent>(MAX_BATCH);
-  const state = makeFeedState(new Set(options.kinds), (key, revision) => log.error("message without JSON passed over", { key, revision }));
+  const gauges = makeFeedGauges(settings.metrics);
+  const state = makeFeedState(kinds, (key, revision) => {
+    gauges.bad();
+    log.error("message without JSON passed over", { key, revision });
+  });
+  const lag = makeLag(Date.now());
+  const home = makeHome({
+    reader,
+    fallback: settings.fallback,
+    first: settings.first,
+    limits,
+    lag,
+    log,
+    position: () => ({ known: state.known, revision: state.revision, kinds }),
+    onSwitch: gauges.switched,
+  });
+  let running: LogSession | undefined;
+  let leaving = new AbortController();
+  let tookMs = 0;
+  reader.onHeartbeat(({ revision }) => lag.beat(revision, Date.now()));
 
   async function runSession(): Promise<void> {
-    const session = await reader.open();
+    leaving = new AbortController();
+    const over = AbortSignal.any([signal, leaving.signal]);
+    const source = await home.next();
+    const session = await source.open(over);
+    running = session;
     const stop = () => void session.close();
-    signal.addEventListener("abort", stop, { once: true });
+    over.addEventListener("abort", stop, { once: true });
     try {
+      over.throwIfAborted();
       state.begin(session.lastSeq);
+      lag.restart();
       for await (const message of session.messages) {
-        if (signal.aborted) return;
+        if (over.aborted) return;
         const events = state.take(message);
+        tookMs = Date.now();
+        if (state.inSync) lag.reached(state.revision, tookMs);
+        if (state.inSync && home.source === "etcd") lag.current(tookMs);
         const synced = events.at(-1);
-        if (synced?.kind === "inSync") log.info("feed in sync", { revision: synced.revision });
+        if (synced?.kind === "inSync") log.info("feed in sync", { revision: synced.revision, source: home.source });
         batches.push(events);
         if (batches.size >= MAX_WAITING) await batches.drainedBelow(MAX_WAITING);
       }
     } finally {
-      signal.removeEventListener("abort", stop);
+      running = undefined;
+      over.removeEventListener("abort", stop);
       await session.close();
     }
   }
@@ -68,24 +121,34 @@ export function makeFeed(
       }
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 5)), signal);
     }
-    await reader.close();
+    await home.close();
   }
 
-  signal.addEventListener("abort", () => batches.end(), { once: true });
-  run().catch((error: unknown) => batches.fail(error));
-  return {
-    [Symbol.asyncIterator]: () => batches[Symbol.asyncIterator](),
-    status() {
-      const { lastHeartbeat: beat, connected } = reader;
-      return {
-        connected,
-        inSync: state.inSync,
-        revision: state.revision,
-        behindRevisions: beat && Math.max(0, beat.revision - state.revision),
-        heartbeatAgeMs: beat && Date.now() - beat.atMs,
-      };
-    },
+  const status = (): FeedStatus => {
+    const nowMs = Date.now();
+    return {
+      connected: reader.connected,
+      inSync: state.inSync,
+      revision: state.revision,
+      source: home.source,
+      behindRevisions: lag.behindRevisions,
+      lagMs: lag.lagMs(nowMs),
+      heartbeatAgeMs: lag.heartbeatAgeMs(nowMs),
+      badMessages: gauges.badMessages,
+    };
   };
+
+  const ticking = setInterval(() => {
+    const nowMs = Date.now();
+    if (home.source === "etcd" && running !== undefined && state.inSync) lag.current(nowMs); // it follows the store's own watch
+    const busy = batches.size >= MAX_WAITING || (state.loading && running !== undefined && nowMs - tookMs < STALLED_MS);
+    home.tick({ busy, nowMs }, () => leaving.abort(new Error("another source is due")));
+    gauges.show(status());
+  }, tickMs);
+  signal.addEventListener("abort", () => (clearInterval(ticking), batches.end()), { once: true });
+  if (signal.aborted) clearInterval(ticking);
+  run().catch((error: unknown) => batches.fail(error));
+  return { [Symbol.asyncIterator]: () => batches[Symbol.asyncIterator](), status };
 }
 
 function reasonOf(error: unknown): string {

@@ -116,6 +116,8 @@ interface Session {
   readonly tombstones: ReturnType<typeof makeTombstones>;
   /** The store's revision that the log was compared with. */
   readonly revision: number;
+  /** The newest revision that belongs on the log, whether it is there yet or not. */
+  newest: number;
   readonly stop: AbortSignal;
 }
 
@@ -124,7 +126,7 @@ function beginSession(
   { writer, entries, revision, stop }: Pick<Session, "writer" | "revision" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
 ): Session {
   const pipeline = makePipeline(writer, { limit: inFlight, onPublished: ({ op, revision: at }) => observer?.published?.(op, at) });
-  return { writer, pipeline, tombstones: makeTombstones(entries.values()), revision, stop };
+  return { writer, pipeline, tombstones: makeTombstones(entries.values()), revision, newest: revision, stop };
 }
 
 async function catchUp({ logger, observer }: SyncerOptions, session: Session, publications: readonly Publication[]): Promise<void> {
@@ -155,12 +157,15 @@ async function readStore(options: SyncerOptions, { maxDataOctets }: LogWriter) {
 }
 
 /** The tail: every change after the compared revision, in order. */
-async function followStore(options: SyncerOptions, { writer, pipeline, tombstones, revision, stop }: Session): Promise<string> {
+async function followStore(options: SyncerOptions, session: Session): Promise<string> {
+  const { writer, pipeline, tombstones, revision, stop } = session;
   for await (const change of options.store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: stop })) {
     if (change.kind === "compacted") return "compacted";
     if (change.kind === "progress") continue;
     const ruling = rule(options, change, writer.maxDataOctets);
-    if (ruling.kind === "publish") await send(pipeline, tombstones, ruling.publication);
+    if (ruling.kind !== "publish") continue;
+    session.newest = ruling.publication.revision;
+    await send(pipeline, tombstones, ruling.publication);
   }
   return "stopped";
 }
@@ -179,10 +184,11 @@ function rule({ logger, observer }: SyncerOptions, change: Change, maxDataOctets
 }
 
 /** Heartbeats, the check that the log is still ours, and forgetting old tombstones. Ends with `stop` or a rejection. */
-async function keepUp(options: SyncerOptions, { writer, pipeline, tombstones, revision, stop }: Session): Promise<string> {
+async function keepUp(options: SyncerOptions, session: Session): Promise<string> {
+  const { writer, tombstones, stop } = session;
   const { log, id, heartbeatMs = 1000, tombstoneMs = 24 * 3600_000 } = options;
   while (!stop.aborted) {
-    log.heartbeat({ revision: Math.max(revision, pipeline.publishedRevision), leader: id, at: new Date().toISOString() });
+    log.heartbeat({ revision: session.newest, leader: id, at: new Date().toISOString() });
     await pause(heartbeatMs, stop);
     if (stop.aborted) break;
     await writer.check();

@@ -11,7 +11,16 @@ export interface FakeFeed extends Feed {
 
 export function makeFakeFeed(): FakeFeed {
   const batches = makeBatches<FeedEvent>(1000);
-  let status: FeedStatus = { connected: true, inSync: false, revision: 0, behindRevisions: 0, heartbeatAgeMs: 0 };
+  let status: FeedStatus = {
+    connected: true,
+    inSync: false,
+    revision: 0,
+    source: "nats",
+    behindRevisions: 0,
+    lagMs: 0,
+    heartbeatAgeMs: 0,
+    badMessages: 0,
+  };
   return {
     push(...events) {
       for (const event of events)

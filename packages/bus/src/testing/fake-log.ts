@@ -27,6 +27,7 @@ export function makeFakeLog(): FakeLog {
   let failing: "lost" | "stored" | undefined;
   const beats: Heartbeat[] = [];
   const breakers = new Set<(fault: LogFault) => void>();
+  const listeners = new Set<Parameters<LogReader["onHeartbeat"]>[0]>();
   const readers = new Set<{ wake: () => void; broken: boolean }>();
 
   const add = (body: Body) => {
@@ -106,10 +107,15 @@ export function makeFakeLog(): FakeLog {
       incarnation++;
       breakAll("the log was removed");
     },
-    heartbeat: (beat) => void beats.push(beat),
+    heartbeat(beat) {
+      beats.push(beat);
+      for (const listener of listeners) listener(beat);
+    },
     reader: {
-      lastHeartbeat: undefined,
       connected: true,
+      onHeartbeat: (listener) => void listeners.add(listener),
+      rehome: () => breakAll("went to another server"),
+      entries: async () => ({ entries: lastEntries(messages), complete: messages.some(({ kind }) => kind === "complete") }),
       async open() {
         if (lastSeq === 0) throw new Error("there is no log");
         const me = { wake: () => {}, broken: false };
@@ -164,6 +170,6 @@ function asLogMessage(message: StoredMessage, pending: number): LogMessage {
   const { seq } = message;
   if (message.kind === "fence") return { kind: "other", seq, pending };
   if (message.kind === "complete") return { kind: "complete", seq, pending, revision: message.revision };
-  const { key, op, revision, data } = message;
-  return { kind: "change", seq, pending, key, op, revision, data: () => data };
+  const { key, op, revision, data, seenAt } = message;
+  return { kind: "change", seq, pending, key, op, revision, seenAt, data: () => data };
 }

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { type DaemonOptions, daemonCommand } from "./command.ts";
+import { type DaemonOptions, daemonCommand, etcdWasGiven } from "./command.ts";
 
 function parse(...argv: string[]): DaemonOptions {
   return daemonCommand("felix", "test", { healthPort: 9099 })
@@ -37,4 +37,12 @@ test("daemonCommand: access files by flag and by environment", () => {
   const o = parse("--etcd-cert", "/c.pem", "--nats-user", "node1", "--nats-password-file", "/p");
   vi.unstubAllEnvs();
   expect(o).toMatchObject({ etcdCa: "/ca.pem", etcdCert: "/c.pem", natsUser: "node1", natsPasswordFile: "/p" });
+});
+
+test.for([
+  { name: "not", argv: [], want: false },
+  { name: "by flag", argv: ["--etcd", "http://10.0.0.1:2379"], want: true },
+  { name: "by flag, the same as the default", argv: ["--etcd", "http://127.0.0.1:2379"], want: true },
+])("etcdWasGiven: $name", ({ argv, want }) => {
+  expect(etcdWasGiven(parse(...argv))).toBe(want);
 });

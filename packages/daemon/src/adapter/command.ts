@@ -28,6 +28,13 @@ export interface DaemonOptions {
   readonly natsPasswordFile?: string;
 }
 
+const DEFAULT_ETCD: readonly string[] = ["http://127.0.0.1:2379"];
+
+/** Somebody said where etcd is, be it the same as the default: agents that need it only in distress then know that it is there. */
+export function etcdWasGiven({ etcd }: Pick<DaemonOptions, "etcd">): boolean {
+  return etcd !== DEFAULT_ETCD;
+}
+
 /**
  * A commander program with the common flags; a daemon adds its own, then calls `parse()` and `opts()`.
  * Each flag has an environment variable, named in `--help`; the flag wins.
@@ -39,9 +46,7 @@ export function daemonCommand(name: string, description: string, defaults: { rea
     .description(description)
     .addOption(new Option("--node <name>", "this node's name, as in Kubernetes").env("NODENAME").default(hostname().toLowerCase()))
     .addOption(listOption("--nats <urls>", "NATS servers, comma separated", refuse).env("NATS_URL").default(["nats://127.0.0.1:4222"]))
-    .addOption(
-      listOption("--etcd <urls>", "etcd endpoints, comma separated", refuse).env("ETCD_ENDPOINTS").default(["http://127.0.0.1:2379"]),
-    )
+    .addOption(listOption("--etcd <urls>", "etcd endpoints, comma separated", refuse).env("ETCD_ENDPOINTS").default(DEFAULT_ETCD))
     .addOption(new Option("--kubeconfig <file>", "how to reach the Kubernetes API, where this daemon needs it").env("KUBECONFIG"))
     .addOption(new Option("--run-dir <folder>", "sockets and endpoint status files").env("CALICO_RUN_DIR").default("/var/run/calico"))
     .addOption(new Option("--var-dir <folder>", "nodename and mtu files").env("CALICO_VAR_DIR").default("/var/lib/calico"))

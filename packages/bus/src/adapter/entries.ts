@@ -1,0 +1,28 @@
+import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
+import type { LogEntry } from "../ports.ts";
+import { decodeEntry, decodeMessage } from "./headers.ts";
+import type { Nats } from "./nats.ts";
+import { openSession } from "./session.ts";
+
+/** The last message of each key, without data; read up to `untilSeq`, or to the newest one there is. */
+export async function readEntries(
+  nats: Nats,
+  untilSeq?: number,
+): Promise<{ readonly entries: ReadonlyMap<string, LogEntry>; readonly complete: boolean }> {
+  const entries = new Map<string, LogEntry>();
+  let complete = false;
+  const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
+  try {
+    if (session.lastSeq === 0) return { entries, complete };
+    for await (const message of session.messages) {
+      const entry = decodeEntry(message);
+      if (entry !== undefined) entries.set(entry.key, entry);
+      complete ||= decodeMessage(message).kind === "complete";
+      if (message.seq >= (untilSeq ?? session.lastSeq)) break;
+      if (untilSeq === undefined && message.info.pending === 0) break;
+    }
+  } finally {
+    await session.close();
+  }
+  return { entries, complete };
+}
