@@ -10,6 +10,7 @@ import { openWorld } from "./adapter/compose.ts";
 import { serveConnection } from "./adapter/serve-socket.ts";
 import { METRICS } from "./metrics.ts";
 import { makeAgent } from "./service/agent.ts";
+import { keepSettling } from "./service/keep-settling.ts";
 import { eventOf } from "./service/report.ts";
 import type { Ended } from "./service/run.ts";
 
@@ -43,7 +44,7 @@ const settings = {
   policyWaitMs: Number(options.policyWaitMs),
   hostname: hostname(),
 };
-const answer = makeAgent(world, { settings, log, onEnd });
+const agent = makeAgent(world, { settings, log, onEnd });
 const path = join(options.runDir, "cni.sock");
 app.use(
   await serveHealth({ port: options.healthPort, metrics, health: () => ({ live: true, ready: true, detail: { running, socket: path } }) }),
@@ -52,12 +53,12 @@ app.use(
   await listenUnix(path, (socket) => {
     metrics.set("cni_calls_running", ++running);
     socket.once("close", () => metrics.set("cni_calls_running", --running));
-    serveConnection(socket, answer, (why) => {
+    serveConnection(socket, agent.answer, (why) => {
       metrics.inc("cni_bad_requests_total");
       log.warn("bad request on the socket", { why });
     });
   }),
 );
 log.info("started", { node: options.node, socket: path, etcd: options.etcd, policyWaitMs: settings.policyWaitMs });
-await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+await keepSettling(agent, { signal, onRound: ({ left }) => metrics.set("cni_deletes_waiting", left) });
 log.info("stopped", { reason: String(signal.reason) });

@@ -11,5 +11,6 @@ export const METRICS: readonly MetricSpec[] = [
     buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30],
   },
   { name: "cni_calls_running", type: "gauge", help: "Calls that are being worked on." },
+  { name: "cni_deletes_waiting", type: "gauge", help: "DELs whose datastore part waits for the datastore." },
   { name: "cni_bad_requests_total", type: "counter", help: "Connections to the socket that did not speak the protocol." },
 ];

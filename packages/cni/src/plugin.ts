@@ -4,8 +4,9 @@ import process from "node:process";
 import { text } from "node:stream/consumers";
 import { makeLogger } from "@calico/daemon";
 import { openWorld } from "./adapter/compose.ts";
+import { VARIABLES } from "./domain/env.ts";
 import type { Environment } from "./domain/env.ts";
-import { runPlugin } from "./service/run.ts";
+import { makeAgent } from "./service/agent.ts";
 import type { Invocation } from "./service/run.ts";
 
 const [, , name = "calico", flag] = process.argv;
@@ -22,7 +23,9 @@ async function run(): Promise<number> {
   const stdin = env.CNI_COMMAND === "VERSION" && process.stdin.isTTY ? "" : await text(process.stdin);
   const settings = { varDir, runDir, node: undefined, policyWaitMs: 0, hostname: hostname().toLowerCase() };
   await using world = openWorld({ runDir, defaultEtcd: undefined, agentKubeconfig: undefined });
-  const answer = await runPlugin(world, { plugin, env, stdin }, { settings, log });
+  const given = VARIABLES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const]));
+  const agent = makeAgent(world, { settings, log, alone: false });
+  const answer = await agent.answer({ fields: new Map([["PLUGIN", plugin], ["STDIN", stdin], ...given]) });
   await new Promise((resolve) => process.stdout.write(answer.stdout, resolve));
   return answer.exit;
 }

@@ -4,6 +4,7 @@ import type { EtcdTarget, Ipam } from "@calico/ipam";
 import type { Netlink } from "@calico/linux";
 import type { CniCall } from "./domain/env.ts";
 import type { LogTarget } from "./domain/log-line.ts";
+import type { QueuedDelete } from "./domain/queued-delete.ts";
 import type { Netconf } from "./domain/netconf.ts";
 import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
 
@@ -19,6 +20,8 @@ export interface Kernel {
 export interface Datastore {
   readonly resources: ResourceClient;
   readonly ipam: Ipam;
+  /** What the node's containers hold. */
+  allocationsOf(node: string): Promise<readonly { readonly handle: string; readonly ip: string }[]>;
 }
 
 export interface Ports {
@@ -43,7 +46,17 @@ export interface Ports {
   isReady(url: string): Promise<boolean>;
   /** Undefined, or why it could not be written. */
   appendToLog(target: LogTarget, line: string): Error | undefined;
+  readonly deletes: DeleteQueue;
   readonly clock: Clock;
+}
+
+/** Deletes that wait for the datastore; they outlive the process. */
+export interface DeleteQueue {
+  /** False: there are too many. The same container's again takes the place of the first. */
+  put(entry: QueuedDelete): boolean;
+  /** `entry` is undefined where the record cannot be read. */
+  list(): readonly { readonly name: string; readonly entry: QueuedDelete | undefined }[];
+  remove(name: string): void;
 }
 
 export interface Clock {
@@ -66,6 +79,8 @@ export type Settings = {
   /** How long ADD waits for felix when the configuration does not say; 0: not at all. */
   readonly policyWaitMs: number;
   readonly hostname: string;
+  /** Whether an ADD is being worked on for that container or device. Undefined: other processes may, and it cannot be known. */
+  readonly isBusy?: (what: { readonly containerId?: string; readonly hostVeth?: string }) => boolean;
 };
 
 export type Log = {

@@ -9,7 +9,10 @@ import type { FakeKernel } from "@calico/linux/testing";
 import type { Netlink } from "@calico/linux";
 import type { Environment } from "./domain/env.ts";
 import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
-import type { Log, Ports, Settings } from "./ports.ts";
+import { queueName } from "./domain/queued-delete.ts";
+import type { QueuedDelete } from "./domain/queued-delete.ts";
+import type { DeleteQueue, Log, Ports, Settings } from "./ports.ts";
+import { allocationsOf } from "./service/allocations.ts";
 import { runPlugin } from "./service/run.ts";
 
 /** The seed's network configuration as one plugin sees it. */
@@ -65,7 +68,7 @@ export async function makeFakeWorld(
   const present = new Map([["/var/lib/calico/nodename", "node1"]]);
   const lines: FakeWorld["lines"] = [];
   const waits: FakeWorld["waits"] = [];
-  const datastore = { resources, ipam: makeIpam({ store }) };
+  const datastore = { resources, ipam: makeIpam({ store }), allocationsOf: (node: string) => allocationsOf(store, node) };
   return {
     store,
     fakeKernel,
@@ -95,6 +98,7 @@ export async function makeFakeWorld(
     namespaceOf: async () => ({ labels: {}, annotations: {}, ...o.namespace }),
     podCidrsOf: async () => ["10.65.3.0/24", "fd65:3::/64"],
     isReady: async () => true,
+    deletes: makeFakeQueue(),
     appendToLog: (target, line) => void present.set(target.path, (present.get(target.path) ?? "") + line),
     execPlugin: async ({ type }) => {
       throw new Error(`no plugin ${type} in this test`);
@@ -105,6 +109,15 @@ export async function makeFakeWorld(
       return present.has(path);
     },
     clock: { now: Date.now, pause: async () => {} },
+  };
+}
+
+function makeFakeQueue(): DeleteQueue {
+  const entries = new Map<string, QueuedDelete>();
+  return {
+    put: (entry) => entries.set(queueName(entry), entry).size > 0,
+    list: () => [...entries].map(([name, entry]) => ({ name, entry })),
+    remove: (name) => void entries.delete(name),
   };
 }
 

@@ -46,6 +46,10 @@ export interface TestNode extends AsyncDisposable {
   plugin(name: string, call: Call): Promise<Outcome>;
   start(what: "ipam" | "cni", ...args: string[]): Promise<void>;
   stop(what: "ipam" | "cni"): Promise<void>;
+  /** End it by SIGKILL. */
+  kill(what: "ipam" | "cni"): Promise<void>;
+  /** Run a command of the repository with a call's environment and standard input. */
+  program(command: readonly [string, ...string[]], call: Call): Promise<Outcome>;
   etcd(state: "up" | "down"): Promise<void>;
   rssMb(what: "ipam" | "cni"): Promise<number>;
   log(what: string): string;
@@ -105,10 +109,14 @@ export async function startNode(): Promise<TestNode> {
   };
   await pool("p", { cidr: "192.200.0.0/16", blockSize: 26 });
 
-  const timed = async (file: string, call: Call): Promise<Outcome> => {
+  const timed = async (file: string, call: Call, args: readonly string[] = []): Promise<Outcome> => {
     const env = environment(call, { ns, dir });
     const start = performance.now();
-    const done = await exec(file, { env, stdin: stdinOf(call), netns: netnsPath(ns) });
+    const done = await exec([file, ...args.map((a) => (a.includes("/") ? join(ROOT, a) : a))], {
+      env,
+      stdin: stdinOf(call),
+      netns: netnsPath(ns),
+    });
     return { ...done, json: parse(done.stdout), ms: performance.now() - start };
   };
   const dirs = [
@@ -134,6 +142,14 @@ export async function startNode(): Promise<TestNode> {
     etcd: (state) => (state === "up" ? etcdUp() : stop("etcd")),
     pool,
     cni: (call) => timed(join(dir, "bin", call.plugin ?? "calico"), call),
+    program: ([file, ...args], call) => timed(join(ROOT, file), call, args),
+    async kill(what) {
+      const child = children.get(what);
+      if (child === undefined) throw new Error(`${what} was not started`);
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await gone;
+    },
     plugin: (name, call) => timed(join("/usr/lib/cni", name), call),
     async podNetns(name) {
       await createNetns(`${ns}-${name}`);
@@ -184,11 +200,11 @@ function stdinOf({ conf = {} }: Call): string {
 }
 
 function exec(
-  file: string,
+  command: readonly string[],
   o: { env: Record<string, string>; stdin: string; netns: string },
 ): Promise<{ exit: number | undefined; stdout: string }> {
   return new Promise((resolve) => {
-    const child = spawn("/usr/bin/nsenter", [`--net=${o.netns}`, "--", file], { env: o.env, stdio: ["pipe", "pipe", "ignore"] });
+    const child = spawn("/usr/bin/nsenter", [`--net=${o.netns}`, "--", ...command], { env: o.env, stdio: ["pipe", "pipe", "ignore"] });
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     // The executable may end before it read everything.

@@ -5,6 +5,8 @@ import { makeIpam, makeTargetCache, openIpamClient, openTarget } from "@calico/i
 import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { Datastore, Ports } from "../ports.ts";
+import { allocationsOf } from "../service/allocations.ts";
+import { openDeleteQueue } from "./delete-queue.ts";
 import { execPlugin } from "./exec-plugin.ts";
 import { files, untilFile } from "./files.ts";
 import { appendToLog } from "./log-file.ts";
@@ -42,6 +44,7 @@ export function openWorld(o: WorldOptions): World {
     podCidrsOf: kube.podCidrsOf,
     isReady,
     appendToLog,
+    deletes: openDeleteQueue(join(o.runDir, "cni-deletes")),
     clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
     datastoreOf(target) {
       const wanted = target ?? o.defaultEtcd;
@@ -68,5 +71,5 @@ function openDatastore(target: EtcdTarget, socketPath: string, stack: AsyncDispo
     await store.close();
   };
   stack.defer(close);
-  return { resources: resourceClient(store), ipam, close };
+  return { resources: resourceClient(store), ipam, allocationsOf: (node) => allocationsOf(store, node), close };
 }

@@ -13,6 +13,7 @@ export const CODES = {
   invalidConfig: 7,
   tryAgain: 11,
   notAvailable: 50,
+  limitedConnectivity: 51,
   internal: 100,
   ipam: 101,
   kernel: 102,

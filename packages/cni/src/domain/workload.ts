@@ -21,8 +21,8 @@ export function workloadOf(call: CniCall, node: string): Workload {
   const pod = call.args.get("K8S_POD_NAME");
   const namespace = call.args.get("K8S_POD_NAMESPACE");
   const { containerId, ifName: endpoint } = call;
+  const hostVeth = hostVethOf(call);
   if (pod && namespace) {
-    const hostVeth = vethName(namespace, pod, call.vethPrefix);
     return {
       orchestrator: "k8s",
       node,
@@ -34,9 +34,20 @@ export function workloadOf(call: CniCall, node: string): Workload {
       wepName: wepName({ node, orchestrator: "k8s", pod, endpoint }),
     };
   }
-  const hostVeth = `cali${containerId.slice(0, 11)}`;
   const name = wepName({ node, orchestrator: "cni", containerId, endpoint });
   return { orchestrator: "cni", node, namespace: "default", pod: undefined, containerId, endpoint, hostVeth, wepName: name };
+}
+
+/** The host's end of a call's pair; needs no node. */
+function hostVethOf(call: CniCall): string {
+  const pod = call.args.get("K8S_POD_NAME");
+  const namespace = call.args.get("K8S_POD_NAMESPACE");
+  return pod && namespace ? vethName(namespace, pod, call.vethPrefix) : `cali${call.containerId.slice(0, 11)}`;
+}
+
+/** Whether a call is about that container or that device. */
+export function isFor(call: CniCall, what: { readonly containerId?: string; readonly hostVeth?: string }): boolean {
+  return what.containerId === call.containerId || what.hostVeth === hostVethOf(call);
 }
 
 /** IPAM's handle of a container. */

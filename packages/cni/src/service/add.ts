@@ -12,6 +12,7 @@ import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
 import { qosOf } from "../domain/qos.ts";
 import { hostCidr, isV6 } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
+import { queueName } from "../domain/queued-delete.ts";
 import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Log, Ports, Settings } from "../ports.ts";
@@ -26,11 +27,20 @@ import { passGates } from "./readiness.ts";
 import { unwire } from "./unwire.ts";
 import { wire } from "./wiring.ts";
 
-export type Job = { readonly conf: Netconf; readonly call: CniCall; readonly settings: Settings; readonly log: Log };
+export type Job = {
+  readonly conf: Netconf;
+  readonly call: CniCall;
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly signal?: AbortSignal | undefined;
+};
 export type Added = { readonly result: CniResult; readonly workload: Workload };
 
 export async function add(ports: Ports, job: Job): Promise<Added> {
   const { conf, call } = job;
+  // What an earlier life of this container left to be taken back must not be taken from this one.
+  for (const plugin of ["calico", "calico-ipam"] as const)
+    ports.deletes.remove(queueName({ plugin, env: { CNI_CONTAINERID: call.containerId, CNI_IFNAME: call.ifName } }));
   await passGates(ports, conf.readiness_gates ?? []);
   const node = nodeOf(conf, { files: ports.files, settings: job.settings });
   const datastore = ports.datastoreOf(targetOf(conf));
@@ -60,10 +70,15 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
     ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
   });
 
+  const stillWanted = () => {
+    if (job.signal?.aborted === true) throw new CniFault("tryAgain", "the call took too long", "what it made is taken back");
+  };
+  stillWanted();
   const { controls: qos, problems } = qosOf(pod?.annotations ?? {});
   for (const problem of problems) job.log.warn("traffic limit not as written", { problem, endpoint: workload.wepName });
   const policyType = conf.policy?.type ?? "";
   await writeEndpoint(datastore, workload, { network: conf.name, policyType, pod, wishes, qos, wiring: { mac, addresses } });
+  stillWanted();
   undo.move();
   await waitForPolicy(ports, job, workload);
   return { result: resultOf(job, { assigned, addresses, mac, mtu, workload }), workload };

@@ -1,5 +1,6 @@
 /** CHECK: the endpoint, its address, its devices and routes are as ADD left them. Deviation: Calico's CHECK looks at nothing. */
 import { CniFault } from "../domain/fault.ts";
+import { hostCidr, parseResult } from "../domain/result.ts";
 import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Ports } from "../ports.ts";
@@ -11,6 +12,7 @@ import { inspect } from "./inspect.ts";
 
 export async function check(ports: Ports, { conf, call, settings }: Job): Promise<Workload> {
   const node = nodeOf(conf, { files: ports.files, settings });
+  const { prevResult } = conf;
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
   await checkReady(datastore);
@@ -18,6 +20,10 @@ export async function check(ports: Ports, { conf, call, settings }: Job): Promis
   const endpoint = await datastore.resources.get({ kind: "WorkloadEndpoint", namespace, name });
   if (!endpoint.ok) throw new CniFault("unknownContainer", `there is no workload endpoint ${namespace}/${name}`, endpoint.error.message);
   const { containerID, ipNetworks = [] } = endpoint.value.spec;
+  const before = prevResult == null ? [] : parseResult(prevResult).ips.map((i) => hostCidr(i.address));
+  const unknown = before.find((address) => !ipNetworks.includes(address));
+  if (unknown !== undefined && before.length > 0 && containerID === call.containerId)
+    throw new CniFault("checkFailed", `the workload endpoint ${namespace}/${name} lacks the address ${unknown} of the result`);
   if (containerID !== call.containerId)
     throw new CniFault("unknownContainer", `the workload endpoint ${namespace}/${name} is of container ${containerID}`);
   await delegateCheck(ports, { conf, call, node, datastore });

@@ -1,7 +1,7 @@
 /**
- * DEL: what is in the kernel goes first and in any case; then the endpoint and the address, bounded in time.
+ * DEL: what is in the kernel goes first and in any case; then the endpoint and the address, at once or when the datastore is back.
  *
- * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s).
+ * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s). Deviation: a datastore that is away fails no DEL.
  */
 import { CniFault } from "../domain/fault.ts";
 import { workloadOf } from "../domain/workload.ts";
@@ -11,14 +11,22 @@ import type { Job } from "./add.ts";
 import { delegateDel } from "./delegate.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, nodeOf } from "./identity.ts";
+import { doOrQueue } from "./settle-deletes.ts";
 import { unwire, unwirePod } from "./unwire.ts";
 
 /** How often the endpoint's removal is tried against others' writes. */
 const REMOVE_ATTEMPTS = 6;
 
 /** Everything that is not there already is no error. Answers which workload it was. */
-export async function del(ports: Ports, { conf, call, settings }: Job): Promise<Workload> {
-  await unwirePod(ports.kernel, call);
+export async function del(ports: Ports, job: Job): Promise<Workload> {
+  await unwirePod(ports.kernel, job.call);
+  const workload = workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
+  await doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job) });
+  return workload;
+}
+
+/** DEL without the pod's side: the endpoint, the address, and the host's end of the pair if it is still there. */
+export async function forget(ports: Ports, { conf, call, settings }: Job): Promise<void> {
   const node = nodeOf(conf, { files: ports.files, settings });
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
@@ -29,7 +37,6 @@ export async function del(ports: Ports, { conf, call, settings }: Job): Promise<
   ]);
   if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
   for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
-  return workload;
 }
 
 /** Remove the endpoint, unless a newer container of the same pod has it by now. */

@@ -178,6 +178,8 @@ test("STATUS: says when ADD could not be served", async () => {
   const status = { env: { CNI_COMMAND: "STATUS" }, conf: { cniVersion: "1.1.0" } };
   expect((await callPlugin(world, status)).exit).toBe(0);
   await world.store.delete("/calico/resources/v3/projectcalico.org/clusterinformations/default");
+  expect((await callPlugin(world, status)).json.code).toBe(51);
+  world.present.set("/var/run/calico/endpoint-status", "");
   expect((await callPlugin(world, status)).json.code).toBe(50);
 });
 

@@ -18,10 +18,11 @@ import type { Log, Ports, Settings } from "../ports.ts";
 import { add } from "./add.ts";
 import type { Job } from "./add.ts";
 import { check } from "./check.ts";
-import { del } from "./del.ts";
+import { del, forget } from "./del.ts";
 import { gc, status } from "./gc.ts";
 import { targetOf } from "./etcd-target.ts";
 import { nodeOf } from "./identity.ts";
+import { doOrQueue } from "./settle-deletes.ts";
 import { teeLog } from "./tee-log.ts";
 import { ipamAdd, ipamCheck, ipamDel, withGateways } from "./ipam-plugin.ts";
 import { ipamPorts } from "./delegate.ts";
@@ -38,7 +39,13 @@ export type Ended = {
   readonly durationMs: number;
 };
 
-export type RunOptions = { readonly settings: Settings; readonly log: Log; readonly onEnd?: (ended: Ended) => void };
+export type RunOptions = {
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly onEnd?: (ended: Ended) => void;
+  /** Aborted when nobody waits for the answer any more: an ADD then takes back what it made. */
+  readonly signal?: AbortSignal;
+};
 
 type Output = { readonly body: object | undefined; readonly workload?: Workload; readonly ips?: readonly string[] };
 
@@ -46,7 +53,7 @@ type Output = { readonly body: object | undefined; readonly workload?: Workload;
 const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0", STATUS: "1.1.0" };
 
 /** One call from beginning to end; never throws. */
-export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd }: RunOptions): Promise<Answer> {
+export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd, signal }: RunOptions): Promise<Answer> {
   const start = ports.clock.now();
   const known: { call?: CniCall; log: Log } = { log };
   const end = (o: Partial<Ended>) => {
@@ -69,7 +76,7 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
     if (call.command === "VERSION") return { exit: 0, stdout: `${JSON.stringify(versionReply(version))}\n` };
     const conf = parseNetconf(invocation.stdin);
     known.log = teeLog(ports, log, conf);
-    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log });
+    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log, signal });
     end({ workload: output.workload, ips: output.ips ?? [] });
     return { exit: 0, stdout: output.body === undefined ? "" : `${JSON.stringify(output.body)}\n` };
   } catch (e) {
@@ -105,7 +112,7 @@ async function performMain(ports: Ports, job: Job): Promise<Output> {
     case "CHECK":
       return { body: undefined, workload: await check(ports, job) };
     case "GC":
-      job.log.info("endpoints collected", { removed: await gc(ports, job) });
+      job.log.info("garbage collected", { removed: await gc(ports, job) });
       return { body: undefined };
     case "STATUS":
       await status(ports, job);
@@ -113,6 +120,12 @@ async function performMain(ports: Ports, job: Job): Promise<Output> {
     case "VERSION":
       return { body: versionReply(job.conf.cniVersion) };
   }
+}
+
+/** The datastore's part of a DEL that was put aside. */
+export async function forgetBy(ports: Ports, plugin: Invocation["plugin"], job: Job): Promise<void> {
+  if (plugin === "calico") return await forget(ports, job);
+  await ipamDel({ ipam: ports.datastoreOf(targetOf(job.conf)).ipam }, job);
 }
 
 async function performIpam(ports: Ports, job: Job): Promise<Output> {
@@ -126,7 +139,7 @@ async function performIpam(ports: Ports, job: Job): Promise<Output> {
       return { body: renderResult(result, conf.cniVersion), ips: result.ips.map((i) => i.address) };
     }
     case "DEL":
-      await ipamDel(own, job);
+      await doOrQueue(ports, job, { plugin: "calico-ipam", action: () => ipamDel(own, job) });
       return { body: undefined };
     case "CHECK":
       await ipamCheck(own, job);
