@@ -5,8 +5,9 @@ import Table from "cli-table3";
 import { Argument, Command } from "commander";
 import type { Row, Suite } from "./row.ts";
 import { demo } from "./suites/demo.ts";
+import { replay } from "./suites/replay.ts";
 
-const suites: Readonly<Record<string, Suite>> = { demo };
+const suites: Readonly<Record<string, Suite>> = { demo, replay };
 const listed = Object.entries(suites).map(([name, { description }]) => `  ${name.padEnd(8)} ${description}`);
 
 await new Command("bench")
