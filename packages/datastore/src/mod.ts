@@ -18,3 +18,4 @@ export { type DatastoreError, formatId, type Identifier } from "./domain/errors.
 export { type InitOptions } from "./service/ensure-initialized.ts";
 export { type ResourceInput, type ResourceRef } from "./domain/resource-input.ts";
 export { type ResourceClient, resourceClient, type ResourceList } from "./service/resource-client.ts";
+export { type ResourceEvent, type WatchOptions } from "./service/resource-watch.ts";

@@ -17,6 +17,8 @@ import {
   TIER_LABEL,
 } from "@calico/model";
 
+import { storedSpec } from "./stored-spec.ts";
+
 export const NAME_ANNOTATION = "projectcalico.org/metadata";
 
 /** Kinds with a tier; their names on disk follow the annotation. */
@@ -38,7 +40,8 @@ export function tierOf(object: { readonly spec?: unknown }): string {
 export function printStored(object: { readonly kind: ObjectKind; readonly metadata: object; readonly spec?: unknown }): string {
   const { resourceVersion: _, selfLink: __, managedFields: ___, ...metadata } = object.metadata as Meta;
   const tiered = isTiered(object.kind) ? tierMetadata(metadata as Meta, tierOf(object)) : metadata;
-  return JSON.stringify({ ...object, metadata: tiered });
+  const spec = object.spec === undefined ? {} : { spec: storedSpec(object.kind, object.spec) };
+  return JSON.stringify({ ...object, metadata: tiered, ...spec });
 }
 
 function tierMetadata(metadata: Meta, tier: string): Meta {

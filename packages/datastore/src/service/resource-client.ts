@@ -1,22 +1,27 @@
 import {
+  type AnyObject,
   API_VERSION,
+  checkMetadata,
   err,
   kindInfo,
   type ObjectKind,
   ok,
-  parseKey,
   parseResource,
   prefixOf,
   type Resource,
   type Result,
+  type WorkloadEndpoint,
 } from "@calico/model";
-import { DEFAULT_ALLOW_PROFILE, DEFAULT_TIERS, defaultTier } from "../domain/built-in.ts";
 import { type DatastoreError, datastoreErrors, type Identifier } from "../domain/errors.ts";
-import { isTiered, parseStored, printStored, storeKey, TIERED_KINDS, tierOf } from "../domain/stored-form.ts";
+import { printStored, storeKey } from "../domain/stored-form.ts";
 import type { ResourceInput, ResourceRef } from "../domain/resource-input.ts";
+import { workloadFaults, workloadLabels } from "../domain/workload-rules.ts";
 import { writeFaults } from "../domain/write-rules.ts";
-import type { KeyValue, Store } from "../ports.ts";
+import type { Store } from "../ports.ts";
+import { decode, decodeAll, isDefaultAllow, parsedDefaultAllow } from "./decode.ts";
 import { ensureInitialized, type InitOptions } from "./ensure-initialized.ts";
+import { deleteRefused, requireTier } from "./guards.ts";
+import { type ResourceEvent, type WatchOptions, watchResources } from "./resource-watch.ts";
 
 export interface ResourceList<K extends ObjectKind> {
   readonly items: Resource<K>[];
@@ -40,6 +45,8 @@ export interface ResourceClient {
   apply<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
   /** The value is the object as it was. */
   delete<K extends ObjectKind>(ref: ResourceRef<K>, resourceVersion?: string): Outcome<K>;
+  /** Ends on the signal, and after `terminated`. */
+  watch<K extends ObjectKind>(kind: K, options: WatchOptions): AsyncIterable<ResourceEvent<K>>;
   /** Write the objects that every cluster has. Safe to call by many, at any time. Source: facts §1.1.4. */
   ensureInitialized(options?: InitOptions): Promise<void>;
 }
@@ -90,6 +97,7 @@ export function resourceClient(store: Store): ResourceClient {
       if (gone.ok) return decode(ref.kind, gone.value);
       return err(gone.error.kind === "notFound" ? missing(ref) : datastoreErrors.updateConflict(ref));
     },
+    watch: (kind, options) => watchResources(store, kind, options),
     ensureInitialized: (options) => ensureInitialized(client, options),
   };
   return client;
@@ -134,8 +142,18 @@ function prepare(operation: "create" | "update", object: ResourceInput): Result<
   const { uid = crypto.randomUUID(), creationTimestamp = nowSec(), ...rest } = object.metadata;
   const parsed = parseResource(object.kind, { apiVersion: API_VERSION, ...object, metadata: { ...rest, uid, creationTimestamp } });
   if (!parsed.ok) return err(datastoreErrors.invalid(ref, parsed.error));
+  const bad = [...checkMetadata(object.kind, parsed.value.metadata), ...(isWorkload(parsed.value) ? workloadFaults(parsed.value) : [])];
+  if (bad.length > 0) return err(datastoreErrors.invalid(ref, bad));
   const key = keyFor(ref);
-  return key.ok ? ok({ key: key.value, text: printStored(parsed.value) }) : key;
+  return key.ok ? ok({ key: key.value, text: printStored(withLabels(parsed.value)) }) : key;
+}
+
+function isWorkload(object: AnyObject): object is WorkloadEndpoint {
+  return object.kind === "WorkloadEndpoint";
+}
+
+function withLabels(object: AnyObject): AnyObject {
+  return isWorkload(object) ? { ...object, metadata: { ...object.metadata, labels: workloadLabels(object) } } : object;
 }
 
 function identify<K extends ObjectKind>({ kind, metadata: { name, namespace } }: ResourceInput<K>): ResourceRef<K> {
@@ -165,65 +183,4 @@ function badRevision(ref: Identifier, value: string): DatastoreError {
 
 function missing(ref: Identifier): DatastoreError {
   return datastoreErrors.doesNotExist(ref, "it was not found in the datastore");
-}
-
-function decode<K extends ObjectKind>(kind: K, kv: KeyValue): Result<Resource<K>, DatastoreError> {
-  const parsed = parseStored(kind, kv.value, kv.modRevision);
-  if (parsed.ok) return parsed;
-  const ref = parseKey(kv.key)?.ref ?? { kind, name: kv.key };
-  if (typeof parsed.error === "string") return err(datastoreErrors.unparsable(ref, kv.key, kv.value, parsed.error));
-  return err(datastoreErrors.unparsable(ref, kv.key, kv.value, datastoreErrors.invalid(ref, parsed.error).message));
-}
-
-function decodeAll<K extends ObjectKind>(kind: K, kvs: readonly KeyValue[]): Pick<ResourceList<K>, "items" | "unparsable"> {
-  const items: Resource<K>[] = [];
-  const unparsable: DatastoreError[] = [];
-  if (kind === "Profile") {
-    const builtIn = parsedDefaultAllow<K>();
-    if (builtIn.ok) items.push(builtIn.value);
-  }
-  for (const kv of kvs) {
-    const one =
-      parseKey(kv.key) === undefined
-        ? err(datastoreErrors.unparsable({ kind, name: kv.key }, kv.key, kv.value, "the key names no object"))
-        : decode(kind, kv);
-    if (one.ok) items.push(one.value);
-    else unparsable.push(one.error);
-  }
-  return { items, unparsable };
-}
-
-function isDefaultAllow(ref: Identifier): boolean {
-  return ref.kind === "Profile" && ref.name === DEFAULT_ALLOW_PROFILE.metadata.name;
-}
-
-function parsedDefaultAllow<K extends ObjectKind>(): Result<Resource<K>, DatastoreError> {
-  return parseStored("Profile", JSON.stringify(DEFAULT_ALLOW_PROFILE), 1) as Result<Resource<K>, never>;
-}
-
-/** A policy needs its tier. The three that every cluster has are written if nobody has yet. */
-async function requireTier(client: ResourceClient, object: ResourceInput): Promise<Result<void, DatastoreError>> {
-  if (!isTiered(object.kind)) return ok(undefined);
-  const name = tierOf(object);
-  const tier = await client.get({ kind: "Tier", name });
-  if (tier.ok) return ok(undefined);
-  const builtIn = defaultTier(name);
-  if (tier.error.kind !== "doesNotExist" || builtIn === undefined) return tier;
-  const made = await client.create(builtIn);
-  return made.ok || made.error.kind === "alreadyExists" ? ok(undefined) : made;
-}
-
-/** Source: facts §1.6.4. */
-async function deleteRefused(client: ResourceClient, ref: ResourceRef): Promise<DatastoreError | undefined> {
-  if (isDefaultAllow(ref)) return datastoreErrors.notSupported("Delete", ref, "the profile is built in");
-  if (ref.kind !== "Tier") return undefined;
-  if (DEFAULT_TIERS.some(({ name }) => name === ref.name)) {
-    return datastoreErrors.notSupported("Delete", ref, "Cannot delete a tier that every cluster has");
-  }
-  for (const kind of TIERED_KINDS) {
-    const { items } = await client.list(kind);
-    if (items.some((policy) => tierOf(policy) === ref.name))
-      return datastoreErrors.notSupported("Delete", ref, "Cannot delete a non-empty tier");
-  }
-  return undefined;
 }

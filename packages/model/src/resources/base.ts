@@ -12,7 +12,7 @@ export function object<S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core
   return z.looseObject(shape) as unknown as z.ZodObject<S, z.core.$strip>;
 }
 
-/** Schemas are built at their first use: all kinds' together would be 13 MB of memory, and a daemon reads a few. */
+/** Schemas are built at their first use: a daemon reads a few kinds, and each field of each kind is some kilobytes. */
 export function once<S>(make: () => S): () => S {
   let made: S | undefined;
   return () => (made ??= make());
