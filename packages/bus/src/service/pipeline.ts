@@ -13,11 +13,21 @@ export function makePipeline(
   writer: Pick<LogWriter, "append">,
   options: { readonly limit: number; readonly onPublished: (publication: Publication) => void },
 ): Pipeline {
-  const onTheWay = new Set<Promise<void>>();
+  let onTheWay = 0;
   let failed: { readonly error: unknown } | undefined;
   let publishedRevision = 0;
+  let settled: PromiseWithResolvers<void> | undefined;
   const rethrow = () => {
     if (failed !== undefined) throw failed.error;
+  };
+  /** Not a race over all that is on the way: that would cost as much per message as there are messages. */
+  const below = async (limit: number) => {
+    while (onTheWay >= limit) await (settled ??= Promise.withResolvers()).promise;
+  };
+  const done = () => {
+    onTheWay--;
+    settled?.resolve();
+    settled = undefined;
   };
   return {
     get publishedRevision() {
@@ -25,21 +35,23 @@ export function makePipeline(
     },
     async send(publication, onStored) {
       rethrow();
-      while (onTheWay.size >= options.limit) await Promise.race(onTheWay);
+      await below(options.limit);
       rethrow();
-      const stored = writer.append(publication).then(
-        (seq) => {
-          publishedRevision = Math.max(publishedRevision, publication.revision);
-          onStored(seq);
-          options.onPublished(publication);
-        },
-        (error: unknown) => void (failed ??= { error }),
-      );
-      onTheWay.add(stored);
-      void stored.then(() => onTheWay.delete(stored));
+      onTheWay++;
+      writer
+        .append(publication)
+        .then(
+          (seq) => {
+            publishedRevision = Math.max(publishedRevision, publication.revision);
+            onStored(seq);
+            options.onPublished(publication);
+          },
+          (error: unknown) => void (failed ??= { error }),
+        )
+        .finally(done);
     },
     async drain() {
-      await Promise.all(onTheWay);
+      await below(1);
       rethrow();
     },
   };

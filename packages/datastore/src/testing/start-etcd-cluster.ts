@@ -19,11 +19,11 @@ export interface TestEtcdCluster extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Three etcds as one cluster; on loopback with free ports unless hosts are given. */
+/** Three etcds (or `size`) as one cluster; on loopback with free ports unless hosts are given. */
 export async function startEtcdCluster(
-  options: { readonly hosts?: readonly MemberHost[]; readonly extra?: readonly string[] } = {},
+  options: { readonly hosts?: readonly MemberHost[]; readonly size?: number; readonly extra?: readonly string[] } = {},
 ): Promise<TestEtcdCluster> {
-  const hosts = options.hosts ?? Array.from({ length: 3 }, () => ({ address: "127.0.0.1", wrap: [] }));
+  const hosts = options.hosts ?? Array.from({ length: options.size ?? 3 }, () => ({ address: "127.0.0.1", wrap: [] }));
   const dir = await mkdtemp(join(tmpdir(), `calico-etcd3-${process.pid}-`));
   const members = await Promise.all(
     hosts.map(async ({ address, wrap }, i) => {
