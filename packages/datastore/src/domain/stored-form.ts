@@ -41,7 +41,26 @@ export function printStored(object: { readonly kind: ObjectKind; readonly metada
   const { resourceVersion: _, selfLink: __, managedFields: ___, ...metadata } = object.metadata as Meta;
   const tiered = isTiered(object.kind) ? tierMetadata(metadata as Meta, tierOf(object)) : metadata;
   const spec = object.spec === undefined ? {} : { spec: storedSpec(object.kind, object.spec) };
-  return JSON.stringify({ ...object, metadata: tiered, ...spec });
+  return canonical({ ...object, metadata: tiered, ...spec });
+}
+
+/** Whether two texts are the same JSON, in whatever order their fields are. */
+export function sameStored(a: string, b: string): boolean {
+  const [one, other] = [parseJson(a), parseJson(b)];
+  return a === b || (one.ok && other.ok && canonical(one.value) === canonical(other.value));
+}
+
+/** JSON with sorted fields: an object that did not change is the same text. `kind` and `apiVersion` are first, as people expect. */
+function canonical(object: Json): string {
+  const { kind, apiVersion, metadata, ...rest } = object;
+  return JSON.stringify({ kind, apiVersion, metadata: sorted(metadata), ...(sorted(rest) as Json) });
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const names = Object.keys(value).sort();
+  return Object.fromEntries(names.map((name) => [name, sorted((value as Json)[name])]));
 }
 
 function tierMetadata(metadata: Meta, tier: string): Meta {

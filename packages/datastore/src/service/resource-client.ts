@@ -13,7 +13,7 @@ import {
   type WorkloadEndpoint,
 } from "@calico/model";
 import { type DatastoreError, datastoreErrors, type Identifier } from "../domain/errors.ts";
-import { printStored, storeKey } from "../domain/stored-form.ts";
+import { printStored, sameStored, storeKey } from "../domain/stored-form.ts";
 import type { ResourceInput, ResourceRef } from "../domain/resource-input.ts";
 import { workloadFaults, workloadLabels } from "../domain/workload-rules.ts";
 import { writeFaults } from "../domain/write-rules.ts";
@@ -131,7 +131,9 @@ async function apply<K extends ObjectKind>(store: Store, client: ResourceClient,
 
 async function isStored(store: Store, object: ResourceInput): Promise<boolean> {
   const ready = prepare("update", object);
-  return ready.ok && (await store.get(ready.value.key))?.value === ready.value.text;
+  if (!ready.ok) return false;
+  const there = await store.get(ready.value.key);
+  return there !== undefined && sameStored(there.value, ready.value.text);
 }
 
 /** Checks, defaults, identity and text of an object to be written. */

@@ -42,13 +42,17 @@ export function checkTier(tier: Tier): FieldError[] {
   );
 }
 
-/** Fields that a policy staged for deletion may have. Source: facts §1.6.9. */
-const KEPT_ON_DELETE: ReadonlySet<string> = new Set(["tier", "stagedAction"]);
+/** Fields that a policy staged for deletion must not have. Source: facts §1.6.9. */
+const EMPTY_ON_DELETE = [
+  ...["order", "ingress", "egress", "selector", "types", "serviceAccountSelector", "performanceHints"],
+  ...["namespaceSelector", "doNotTrack", "preDNAT", "applyOnForward"],
+] as const;
 
 function checkDeletion(spec: { readonly stagedAction: string }): FieldError[] {
   if (spec.stagedAction !== "Delete") return [];
-  return Object.entries(spec).flatMap(([name, value]) =>
-    KEPT_ON_DELETE.has(name) || isZero(value) ? [] : [{ field: `spec.${name}`, value, reason: "must be empty with stagedAction Delete" }],
+  const fields = spec as Readonly<Record<string, unknown>>;
+  return EMPTY_ON_DELETE.flatMap((name) =>
+    isZero(fields[name]) ? [] : [{ field: `spec.${name}`, value: fields[name], reason: "must be empty with stagedAction Delete" }],
   );
 }
 
