@@ -40,8 +40,8 @@ export interface Ports {
     readonly stdin: string;
   }): Promise<{ readonly exit: number; readonly stdout: string }>;
   readonly files: Files;
-  /** Resolves true when the file is there, false when the time is over. */
-  untilFile(path: string, timeoutMs: number): Promise<boolean>;
+  /** Resolves true when the file is there with a content that is accepted, false when the time is over. */
+  untilFile(path: string, timeoutMs: number, accept: (content: string) => boolean): Promise<boolean>;
   /** Whether a GET of the URL ends with 2xx or 3xx. */
   isReady(url: string): Promise<boolean>;
   /** Undefined, or why it could not be written. */

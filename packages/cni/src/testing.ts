@@ -104,9 +104,10 @@ export async function makeFakeWorld(
       throw new Error(`no plugin ${type} in this test`);
     },
     files: { read: (path) => present.get(path), exists: (path) => present.has(path) },
-    async untilFile(path, timeoutMs) {
+    async untilFile(path, timeoutMs, accept) {
       waits.push({ path, timeoutMs });
-      return present.has(path);
+      const content = present.get(path);
+      return content !== undefined && accept(content);
     },
     clock: { now: Date.now, pause: async () => {} },
   };

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,10 +7,24 @@ import { untilFile } from "./files.ts";
 test("untilFile: there already, there later (in a folder made meanwhile), never there", async () => {
   const dir = await mkdtemp(join(tmpdir(), "cni-files-"));
   const path = join(dir, "status/k8s default%2Fnginx eth0");
-  const waiting = untilFile(path, 10_000);
+  const any = () => true;
+  const waiting = untilFile(path, 10_000, any);
   await writeFile(path, "{}");
   expect(await waiting).toBe(true);
-  expect(await untilFile(path, 0)).toBe(true);
-  expect(await untilFile(join(dir, "other"), 20)).toBe(false);
+  expect(await untilFile(path, 0, any)).toBe(true);
+  expect(await untilFile(join(dir, "other"), 20, any)).toBe(false);
+  await rm(dir, { recursive: true });
+});
+
+test("untilFile: a file with another content is waited over", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "cni-files-"));
+  const path = join(dir, "status");
+  await writeFile(path, "old");
+  const isNew = (content: string) => content === "new";
+  expect(await untilFile(path, 0, isNew)).toBe(false);
+  const waiting = untilFile(path, 10_000, isNew);
+  await writeFile(`${path}.new`, "new");
+  await rename(`${path}.new`, path);
+  expect(await waiting).toBe(true);
   await rm(dir, { recursive: true });
 });

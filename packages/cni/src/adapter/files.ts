@@ -17,16 +17,20 @@ export const files: Files = {
 /** Looked at this often besides the watch, which a folder made anew escapes. */
 const POLL_MS = 500;
 
-/** Wait for a file to be there. Source: calico cni-plugin/internal/pkg/utils (inotify and a stat every 500 ms). */
-export async function untilFile(path: string, timeoutMs: number): Promise<boolean> {
-  if (existsSync(path)) return true;
+/** Wait for a file with a content that is accepted. Source: calico cni-plugin/internal/pkg/utils (inotify and a stat every 500 ms). */
+export async function untilFile(path: string, timeoutMs: number, accept: (content: string) => boolean): Promise<boolean> {
+  const isThere = () => {
+    const content = files.read(path);
+    return content !== undefined && accept(content);
+  };
+  if (isThere()) return true;
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const look = () => existsSync(path) && resolve(true);
+  const look = () => isThere() && resolve(true);
   mkdirSync(dirname(path), { recursive: true });
   const watcher = watch(dirname(path), (_event, name) => (name === null || name === basename(path)) && look());
   watcher.on("error", look);
   const poll = setInterval(look, POLL_MS);
-  const timer = setTimeout(() => resolve(existsSync(path)), timeoutMs);
+  const timer = setTimeout(() => resolve(isThere()), timeoutMs);
   look();
   try {
     return await promise;

@@ -11,10 +11,20 @@ export async function waitForPolicy(ports: Ports, { conf, settings, log }: Job, 
   if (timeoutMs === 0) return;
   const path = `${conf.endpoint_status_dir || `${settings.runDir}/endpoint-status`}/${statusFileName(workload)}`;
   const start = ports.clock.now();
-  if (await ports.untilFile(path, timeoutMs)) return;
+  if (await ports.untilFile(path, timeoutMs, (content) => isOf(content, workload.containerId))) return;
   const what = { path, waitedMs: ports.clock.now() - start, endpoint: workload.wepName };
   log.warn("timed out waiting for endpoint status file", {
     ...what,
     hint: "felix did not report the endpoint's policy; is it running on this node?",
   });
+}
+
+/** Whether the file speaks of this container: one of a former pod of the same name, whose policy may be another, does not count. */
+function isOf(content: string, containerId: string): boolean {
+  try {
+    const { containerID } = JSON.parse(content) as { readonly containerID?: unknown };
+    return containerID === undefined || containerID === containerId;
+  } catch {
+    return true; // another writer's: that it is there is all that it says
+  }
 }

@@ -39,6 +39,17 @@ test("ADD: waits for felix's report of this endpoint, and says so when it does n
 });
 
 test.for([
+  { name: "this container's", file: '{"containerID":"c1"}', warned: false },
+  { name: "a former pod's of the same name", file: '{"containerID":"c0"}', warned: true },
+  { name: "one that names no container", file: "{}", warned: false },
+])("ADD: policy wait: the file there is $name", async ({ file, warned }) => {
+  const world = await makeFakeWorld();
+  world.present.set("/var/run/calico/endpoint-status/k8s default%2Fnginx eth0", file);
+  expect((await callPlugin(world)).exit).toBe(0);
+  expect(world.lines.some((l) => l.message === "timed out waiting for endpoint status file")).toBe(warned);
+});
+
+test.for([
   {
     name: "the configuration's own time and folder",
     conf: { policy_setup_timeout_seconds: 3, endpoint_status_dir: "/s" },
