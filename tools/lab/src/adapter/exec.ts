@@ -55,8 +55,9 @@ export function exec(argv: readonly string[], options: ExecOptions = {}): Promis
 }
 
 /** `exec`, where failing is not expected: throws with the command, its exit code and its own words. */
-export async function mustExec(argv: readonly string[], options: ExecOptions = {}): Promise<string> {
+export async function mustExec(argv: readonly string[], options: ExecOptions & { readonly tries?: number } = {}): Promise<string> {
   const ran = await exec(argv, options);
+  if (ran.code !== 0 && (options.tries ?? 1) > 1) return await mustExec(argv, { ...options, tries: (options.tries ?? 1) - 1 });
   if (ran.code !== 0)
     throw new Error(`Cannot run "${argv.join(" ")}": exit ${ran.code}: ${(ran.stderr || ran.stdout).trim().slice(0, 2000)}`);
   return ran.stdout;

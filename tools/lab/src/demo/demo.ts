@@ -22,6 +22,7 @@ export interface DemoOptions {
 const MANIFESTS = ["10-services.yaml", "20-pods.yaml", "30-policy.yaml"] as const;
 const PODS = ["default/web-1", "default/web-2", "default/db", "default/client-1", "default/client-2", "kube-system/kube-dns"] as const;
 const WITHIN_MS = 10_000;
+const READY_WITHIN_MS = 120_000;
 
 /** The demonstration, from nothing to the matrix. Resolves to whether every line held. */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
@@ -95,7 +96,7 @@ async function applyManifests(lab: Lab): Promise<void> {
 }
 
 async function untilReady(lab: Lab, signal: AbortSignal): Promise<void> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + READY_WITHIN_MS;
   const ready = `jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}`;
   for (;;) {
     const { stdout } = await lab.kubectl(["get", "pods", "-A", "-o", ready]);
@@ -107,7 +108,9 @@ async function untilReady(lab: Lab, signal: AbortSignal): Promise<void> {
     if (performance.now() > deadline) {
       const what = [...missing.map((p) => `pod ${p}`), ...late.map(({ check }) => `${check.from} ${check.name}`)];
       await showLogs(lab);
-      throw new Error(`Cannot go on: not ready after 60 s: ${what.join(", ")}; the logs are in ${lab.topology.dir}/log`);
+      throw new Error(
+        `Cannot go on: not ready after ${READY_WITHIN_MS / 1000} s: ${what.join(", ")}; the logs are in ${lab.topology.dir}/log`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { loadKubeconfig } from "@calico/kube-client";
+
 import { type ExecOptions, exec, mustExec, type Ran } from "../adapter/exec.ts";
 import { buildFabric, kernelHas } from "../adapter/fabric.ts";
 import { makePki, writeKubeconfig } from "../adapter/pki.ts";
@@ -134,6 +135,8 @@ async function initNodes(t: Topology, encap: Encap): Promise<void> {
     await mustExec([`${root}/setup/run.sh`, "tools/calicoctl/src/main.ts", "node", "init", ...self, ...pool], {
       netns: t.controlNetns,
       env,
+      // On a slow machine a program that starts beside a dozen others may miss its deadline towards etcd. Again changes nothing.
+      tries: 5,
     });
   }
 }

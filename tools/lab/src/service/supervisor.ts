@@ -76,7 +76,7 @@ export function makeSupervisor(options: {
   return {
     running,
     stop: () => void (stopped = true),
-    async start(specs, { timeoutMs = 30_000 } = {}) {
+    async start(specs, { timeoutMs = 120_000 } = {}) {
       const mine = specs.map((spec): Slot => ({ spec, child: undefined, restarts: 0, delayMs: FIRST_RESTART_MS }));
       slots.push(...mine);
       for (const slot of mine) launch(slot);
