@@ -1,5 +1,6 @@
 /** The command tree: flags and arguments, each command's code loaded when it runs. Source: calico calicoctl/commands. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { addIpamCommands } from "./ipam-commands.ts";
 import type { Context } from "./ports.ts";
 
 /** Makes the context of the command that runs; the program ends it. */
@@ -184,14 +185,7 @@ function parseInteger(value: string): number {
 }
 
 function addOtherCommands(program: Command, add: Add): void {
-  const ipam = program.command("ipam").description("Addresses.");
-  add(ipam, "show", "Show how full the IP pools are, or who holds an address.", async (context, options) => {
-    const { ipamShow } = await import("./service/ipam-show.ts");
-    const ip = text(options["ip"]);
-    await ipamShow(context, { showBlocks: options["showBlocks"] === true, ...(ip === undefined ? {} : { ip }) });
-  })
-    .option("--ip <address>", "who holds this address")
-    .option("--show-blocks", "the pools' blocks too");
+  addIpamCommands(program, add);
   add(program, "version", "Show the versions of this program and of the cluster.", async (context, options) => {
     const { version } = await import("./service/cluster.ts");
     await version(context, { client: options["client"] === true });

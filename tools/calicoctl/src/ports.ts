@@ -1,5 +1,6 @@
 /** What the commands need of the world. */
 import type { ResourceClient, Store } from "@calico/datastore";
+import type { NatsAccess, Past } from "@calico/bus";
 import type { IpamLibrary } from "@calico/ipam";
 
 export interface Io {
@@ -18,6 +19,9 @@ export interface Io {
   pause(ms: number): Promise<void>;
 }
 
+/** How the event log lets one in. */
+export type NatsFlags = Omit<NatsAccess, "node">;
+
 /** What a command runs with. The datastore is connected to by whoever asks for it first. */
 export interface Context {
   readonly io: Io;
@@ -25,4 +29,8 @@ export interface Context {
   /** Refuses a cluster of another version, unless told not to mind. */
   client(options?: { readonly anyVersion?: boolean }): Promise<ResourceClient>;
   ipam(): Promise<IpamLibrary>;
+  /** The pods of a Kubernetes API, `namespace/name`, with their addresses. */
+  pods(kubeconfig: string): Promise<readonly { readonly name: string; readonly ips: readonly string[] }[]>;
+  /** What the event log's streams keep. */
+  past(servers: readonly string[], flags: NatsFlags): Promise<Past>;
 }

@@ -6,6 +6,7 @@ import { CommanderError } from "commander";
 import { parseAllDocuments, stringify } from "yaml";
 import { exitCodeOf, makeProgram } from "./commands.ts";
 import { CliError } from "./domain/cli-error.ts";
+import type { PastMessage } from "@calico/bus";
 import type { FakeStore } from "@calico/datastore/testing";
 import type { Context, Io } from "./ports.ts";
 
@@ -17,6 +18,8 @@ export type FakeCli = {
   readonly files: Map<string, string>;
   /** What each socket answers. */
   readonly sockets: Map<string, unknown>;
+  /** What the event log keeps: `log calico.v3.…` → messages. */
+  readonly past: Map<string, readonly PastMessage[]>;
   /** Runs `calicoctl ARGS`; a text with blanks is split at them. */
   run(args: string | readonly string[]): Promise<Ran>;
 };
@@ -25,14 +28,19 @@ export function makeFakeCli(files: Readonly<Record<string, string>> = {}): FakeC
   const store = makeFakeStore();
   const contents = new Map(Object.entries(files));
   const sockets = new Map<string, unknown>();
+  const past: FakeCli["past"] = new Map();
   return {
     store,
     files: contents,
     sockets,
+    past,
     async run(args) {
       const said = { out: "", err: "" };
       const io = fakeIo(contents, sockets, (text) => (said.out += text));
-      const program = makeProgram(() => fakeContext(io, store), { out: (text) => (said.out += text), err: (text) => (said.err += text) });
+      const program = makeProgram(() => fakeContext(io, store, past), {
+        out: (text) => (said.out += text),
+        err: (text) => (said.err += text),
+      });
       try {
         await program.parseAsync(typeof args === "string" ? args.split(" ") : [...args], { from: "user" });
         return { code: 0, ...said };
@@ -45,13 +53,17 @@ export function makeFakeCli(files: Readonly<Record<string, string>> = {}): FakeC
   };
 }
 
-function fakeContext(io: Io, store: FakeStore): Context & AsyncDisposable {
+function fakeContext(io: Io, store: FakeStore, past: FakeCli["past"]): Context & AsyncDisposable {
   const client = resourceClient(store);
   return {
     io,
     store: async () => store,
     client: async () => client,
     ipam: async () => makeIpam({ store }),
+    pods: async () => [],
+    async past() {
+      return { read: async (stream, filter) => past.get(`${stream} ${filter}`) ?? [], async [Symbol.asyncDispose]() {} };
+    },
     async [Symbol.asyncDispose]() {},
   };
 }

@@ -4,7 +4,8 @@ import { resolveConfig } from "../domain/config.ts";
 import { VERSION, versionMismatch } from "../domain/version.ts";
 import { CliError } from "../domain/cli-error.ts";
 import type { ResourceClient, Store } from "@calico/datastore";
-import type { Context, Io } from "../ports.ts";
+import type { Past } from "@calico/bus";
+import type { Context, Io, NatsFlags } from "../ports.ts";
 import type { DatastoreConfig } from "../domain/config.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/calico/calicoctl.cfg";
@@ -21,11 +22,41 @@ export function makeContext(io: Io, flags: GlobalFlags): Context & AsyncDisposab
     store: openStore,
     client: ({ anyVersion = flags.allowVersionMismatch ?? false } = {}) => (client ??= openClient(openStore(), anyVersion)),
     ipam: async () => (await import("@calico/ipam")).makeIpam({ store: await openStore() }),
+    pods: podsOf,
+    past: openLog,
     async [Symbol.asyncDispose]() {
       const opened = await store?.catch(() => undefined);
       await opened?.close();
     },
   };
+}
+
+async function podsOf(kubeconfig: string): Promise<readonly { name: string; ips: readonly string[] }[]> {
+  const { keyOfObject, loadConfig, openKubeClient, RESOURCES } = await import("@calico/kube-client");
+  const kube = openKubeClient(loadConfig(kubeconfig));
+  try {
+    const { items } = await kube.list(RESOURCES.pods);
+    return items.map((pod) => {
+      const { podIP, podIPs = [] } = (pod["status"] ?? {}) as { podIP?: string; podIPs?: readonly { ip?: string }[] };
+      return { name: keyOfObject(pod), ips: [...new Set([podIP, ...podIPs.map((entry) => entry.ip)])].filter((ip) => ip !== undefined) };
+    });
+  } finally {
+    kube.close();
+  }
+}
+
+const LOG_TIMEOUT_MS = 5000;
+
+async function openLog(servers: readonly string[], flags: NatsFlags): Promise<Past> {
+  const { natsConnection, openPast } = await import("@calico/bus");
+  const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
+  try {
+    return await openPast({ servers, name: "calicoctl", log, signal, connection: natsConnection({ ...flags, node: "calicoctl" }) });
+  } catch (cause) {
+    const why = signal.aborted ? `nobody answers there within ${LOG_TIMEOUT_MS / 1000} s` : String(cause);
+    throw new CliError(`cannot read the event log at ${servers.join(",")}: ${why}`, { cause });
+  }
 }
 
 async function open(io: Io, flags: GlobalFlags): Promise<Store> {
