@@ -142,7 +142,7 @@ async function readLive(messages: readonly RawMessage[], rounds: number, signal:
   await until(0);
   await writeAll(store, messages);
   await until(messages.length - 2);
-  return fastest(rounds, async () => fold((await read()).records));
+  return await fastest(rounds, async () => fold((await read()).records));
 }
 
 async function writeAll(store: Store, messages: readonly RawMessage[]): Promise<void> {

@@ -2,7 +2,7 @@
  * An archive's text: a header line, a line per change, a line with the checksum of all before. What comes out of a file is
  * checked to the last field: it may come from anybody.
  */
-import { isKind, type Kind, parseKey } from "@calico/model";
+import { isKind, type Kind, type ParsedKey, parseKey } from "@calico/model";
 import { z } from "zod";
 import type { History, LogRecord } from "./history.ts";
 import { valueOf } from "./history.ts";
@@ -94,10 +94,15 @@ export function makeArchiveDecoder(headerLine: string, limits: ArchiveLimits): A
   if (header.count > limits.maxRecords) throw new ArchiveError(`it has ${header.count} changes, more than ${limits.maxRecords}`);
   const kinds = header.kinds === undefined ? undefined : new Set<string>(header.kinds);
   const records: LogRecord[] = [];
+  const refs = new Map<string, ParsedKey | undefined>();
+  const refOf = (text: string): ParsedKey | undefined => {
+    if (!refs.has(text)) refs.set(text, parseKey(text));
+    return refs.get(text);
+  };
   return {
     header,
     add(line) {
-      const record = decodeRecord(line, `line ${records.length + 2}`);
+      const record = decodeRecord(line, `line ${records.length + 2}`, refOf);
       const before = records.at(-1)?.seq ?? 0;
       if (record.seq <= before) throw new ArchiveError(`line ${records.length + 2}: sequence ${record.seq} is not after ${before}`);
       if (record.revision > header.end.revision) throw new ArchiveError(`line ${records.length + 2}: its revision is after the end`);
@@ -140,7 +145,7 @@ function decodeHeader(line: string): ArchiveHeader {
 
 const RECORD_FIELDS: ReadonlySet<string> = new Set(["seq", "revision", "atMs", "key", "op", "late", "value"]);
 
-function decodeRecord(line: string, where: string): LogRecord {
+function decodeRecord(line: string, where: string, refOf: (key: string) => ParsedKey | undefined): LogRecord {
   const fail = (why: string): never => {
     throw new ArchiveError(`${where}: ${why}`);
   };
@@ -152,7 +157,7 @@ function decodeRecord(line: string, where: string): LogRecord {
   if (!isCount(seq) || !isCount(revision)) return fail("seq and revision are no numbers that count");
   if (typeof atMs !== "number" || !(atMs >= 0 && atMs <= 8.64e15)) return fail("atMs is no time");
   if (late !== undefined && late !== true) return fail("late is not true");
-  const ref = typeof at === "string" && at.length <= 1024 ? parseKey(at) : undefined;
+  const ref = typeof at === "string" && at.length <= 1024 ? refOf(at) : undefined;
   if (ref === undefined) return fail("its key is none of an object");
   const isPut = op === "put" && isObject(value);
   if (!isPut && !(op === "delete" && value === undefined)) return fail("it is neither a put with an object nor a delete");
