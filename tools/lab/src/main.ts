@@ -4,6 +4,7 @@ import process from "node:process";
 import { untilSignal } from "@calico/daemon";
 import { Command, Option } from "commander";
 import { exec } from "./adapter/exec.ts";
+import { runCluster } from "./cluster/command.ts";
 import { runDemo } from "./demo/demo.ts";
 import { showProcesses } from "./demo/processes.ts";
 import { planTopology } from "./domain/topology.ts";
@@ -22,6 +23,7 @@ program
   .option("--check", "run everything once, tear down, exit 0 only if every line holds", false)
   .option("--kubeconfig <file>", "use this existing Kubernetes API server in place of the lab's own")
   .option("--controllers", "with --kubeconfig: also run the lab's scheduler and EndpointSlice controller")
+  .option("--secure", "TLS and logins for etcd and NATS, each daemon with its own credentials", false)
   .addOption(
     new Option("--encap <mode>", "the pool's mode; auto is IPIP where the kernel has it")
       .choices(["auto", "ipip", "vxlan", "none"])
@@ -36,6 +38,14 @@ program
     });
     process.exit(good ? 0 : 1);
   });
+
+program
+  .command("cluster")
+  .description("a 3-member etcd and a 3-member NATS cluster, until interrupted")
+  .addOption(id())
+  .option("--namespaces", "each member in a network namespace of its own, where it can be cut off", false)
+  .option("--base-port <port>", "first of thirty ports on loopback, without --namespaces", Number, 23_790)
+  .action(async (o) => await runCluster({ ...o, signal: untilSignal("SIGINT", "SIGTERM", "SIGHUP") }));
 
 program
   .command("down")
