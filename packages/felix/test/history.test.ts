@@ -76,6 +76,13 @@ const toService = aPolicy(
   "default",
 );
 
+/** Wants the interface of `web`, and sorts before it. */
+const claimant = {
+  ...pod("web"),
+  metadata: { ...pod("web").metadata, name: "node1-k8s-aaa-eth0" },
+  spec: { ...(pod("web") as { readonly spec?: object }).spec, ipNetworks: ["10.0.0.77/32"] },
+} as AnyObject;
+
 const SCENARIOS: Readonly<Record<string, readonly Snapshot[]>> = {
   "pods come and go": [base, without("client"), without("web"), base],
   "a policy comes, changes, goes": [base, [...base, p1], [...base, p1changed], base],
@@ -119,11 +126,7 @@ const SCENARIOS: Readonly<Record<string, readonly Snapshot[]>> = {
     ),
     base,
   ],
-  "two endpoints claim one interface": [
-    base,
-    [...base, { ...pod("web"), metadata: { ...pod("web").metadata, name: "node1-k8s-aaa-eth0" } } as AnyObject],
-    without("-web-"),
-  ],
+  "two endpoints claim one interface": [base, [...base, claimant], without("-web-"), [...without("-web-"), claimant], [...base, claimant]],
   tunnels: [
     [...base, pool("Always"), ...nodes, block("10.0.1.0/30", "node2"), block("10.0.2.0/30", "node2")],
     [...base, pool("CrossSubnet"), ...nodes, block("10.0.1.0/30", "node2"), block("10.0.2.0/30", "node3")],

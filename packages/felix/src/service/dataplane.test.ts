@@ -1,5 +1,5 @@
 /** The reconcilers against strict fakes that fail: what fails stays to be done, what is independent goes on, others' things stay. */
-import { aPolicy } from "@calico/model/testing";
+import { aPolicy, aWep } from "@calico/model/testing";
 import { makeFakeIpset, makeFakeIptables, makeFakeNetlink } from "@calico/linux/testing";
 import { expect, test } from "vitest";
 import { NODE, baseCluster, ifaceOf, pod } from "../../test/cluster.ts";
@@ -163,6 +163,15 @@ test("Dataplane: an address that no workload has any more loses its flows and it
   await t.apply(deleted(pod("web")));
   expect(t.forgotten).toEqual(["10.0.0.1"]);
   expect((await t.netlink.routes({})).filter((r) => r.dst === "10.0.0.1/32")).toEqual([]);
+});
+
+test("Dataplane: an address that another workload has by now keeps its flows", async () => {
+  const t = setUp();
+  await t.addVeth(ifaceOf("web"));
+  await t.addVeth(ifaceOf("client"));
+  await t.apply(...first);
+  await t.apply(deleted(pod("web")), updated(aWep({ node: NODE, pod: "client", ip: "10.0.0.1" })));
+  expect(t.forgotten).toEqual(["10.0.0.2"]);
 });
 
 test("Dataplane: a route that fails is reported by its interface and tried again; the pod is not ready before", async () => {

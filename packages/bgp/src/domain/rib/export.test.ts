@@ -51,6 +51,7 @@ test.for<{ name: string; path: Path; peer: ExportPeer; want: string }>([
   { name: "our own, inside", path: LOCAL_PATH, peer: IBGP, want: `via 10.0.0.1 path [] pref ${OWN_ROUTE_LOCAL_PREF}` },
   { name: "our own, outside: our AS, no preference", path: LOCAL_PATH, peer: EBGP, want: "via 10.0.0.1 path [64512]" },
   { name: "not back to where it came from", path: learned({}, { peer: "i" }), peer: IBGP, want: "none" },
+  { name: "not back to where it came from, outside", path: learned({}, { peer: "e", ibgp: false }), peer: EBGP, want: "none" },
   { name: "inside to inside only by reflection", path: learned({}), peer: IBGP, want: "none" },
   {
     name: "outside to inside, next hop kept as BIRD does",
