@@ -1,15 +1,15 @@
 /**
- * No schedule of several clients, with stale memories and crashes between any two operations on the store, gives an
- * address twice, loses one, or leaves records that contradict each other.
+ * No schedule of several clients, with stale memories and stale views of pools and configuration, crashes before and after
+ * any operation on the store, pools, reservations and nodes that come and go, gives an address twice, loses one, or leaves
+ * records that contradict each other. In the end everything can be given back, and then nothing is left.
  */
 import { makeFakeStore } from "@calico/datastore/testing";
 import type { FakeStore } from "@calico/datastore/testing";
 import fc from "fast-check";
 import process from "node:process";
 import { expect, test } from "vitest";
-import type { Ipam } from "../ports.ts";
 import { disagreements, putPool } from "../testing.ts";
-import { makeIpam } from "./ipam.ts";
+import { makeIpam, type IpamLibrary } from "./ipam.ts";
 
 /** More by hand: `SCHEDULES=50000 vitest run packages/ipam/src/service/schedules.test.ts`. */
 const RUNS = Number(process.env["SCHEDULES"] ?? 400);
@@ -19,8 +19,18 @@ type Action =
   | { readonly do: "assignIp"; readonly handle: string; readonly last: number }
   | { readonly do: "release"; readonly handle: string }
   | { readonly do: "releaseIp"; readonly last: number }
-  | { readonly do: "leave" };
+  | { readonly do: "leave" }
+  | { readonly do: "nodeDies"; readonly node: string }
+  | { readonly do: "poolGoes" }
+  | { readonly do: "pool"; readonly spec: object }
+  | { readonly do: "reserve"; readonly cidrs: readonly string[] }
+  | { readonly do: "configure"; readonly strict: boolean; readonly cooldownSec: number }
+  | { readonly do: "limited" }
+  | { readonly do: "claim"; readonly cidr: string }
+  | { readonly do: "collect" };
 
+const POOL = "10.0.0.0/29";
+const LIMITED = "one";
 const handles = fc.constantFrom("h1", "h2", "h3", "h4");
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("assign" as const), handle: handles }) },
@@ -28,6 +38,26 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("release" as const), handle: handles }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("releaseIp" as const), last: fc.integer({ min: 0, max: 7 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("nodeDies" as const), node: fc.constantFrom("n1", "n2") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("poolGoes" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("pool" as const),
+      spec: fc.constantFrom({ disabled: true }, {}, { nodeSelector: "zone == 'b'" }, { allowedUses: ["Tunnel"] }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("reserve" as const), cidrs: fc.constantFrom([], ["10.0.0.0/30"], ["10.0.0.5"], [POOL]) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("configure" as const), strict: fc.boolean(), cooldownSec: fc.constantFrom(0, 60, 600) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("limited" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("claim" as const), cidr: fc.constantFrom(POOL, "10.0.0.4/30") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("collect" as const) }) },
 );
 
 /** A process: the node it is on, what it does, and after how many operations on the store it dies (then another takes its place). */
@@ -36,19 +66,37 @@ const processes = fc.array(
     node: fc.constantFrom("n1", "n2"),
     actions: fc.array(action, { minLength: 1, maxLength: 5 }),
     diesAfter: fc.option(fc.integer({ min: 0, max: 25 }), { nil: Infinity }),
+    /** The operation that it dies in is done, and nobody hears of it. */
+    answerLost: fc.boolean(),
+    /** It sees pools, configuration and claims as they were when it began. */
+    isBehind: fc.boolean(),
   }),
   { minLength: 1, maxLength: 4 },
 );
 
+type Process = { node: string; actions: readonly Action[]; diesAfter: number; answerLost: boolean; isBehind: boolean };
+
 class Death extends Error {}
 
+/** The store as it is now, for ever. */
+function frozen(store: FakeStore): Pick<FakeStore, "get" | "list"> {
+  const seen = new Map(store.dump());
+  return {
+    get: async (key) => seen.get(key),
+    list: async (prefix) => ({ items: [...seen.values()].filter((kv) => kv.key.startsWith(prefix)), revision: 0 }),
+  };
+}
+
 /** A store whose every operation waits for the scheduler, and which ends its process after so many of them. */
-function schedule(store: FakeStore, s: fc.Scheduler, diesAfter: number) {
+function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: Pick<Process, "diesAfter" | "answerLost">) {
   let left = diesAfter;
   const step = async <T>(action: () => Promise<T>): Promise<T> => {
-    if (left-- <= 0) throw new Death();
+    const dies = left-- <= 0;
+    if (dies && !answerLost) throw new Death();
     await s.schedule(Promise.resolve());
-    return await action();
+    const answer = await action();
+    if (dies) throw new Death();
+    return answer;
   };
   return {
     get: (key: string) => step(() => store.get(key)),
@@ -59,7 +107,8 @@ function schedule(store: FakeStore, s: fc.Scheduler, diesAfter: number) {
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
-async function perform(ipam: Ipam, node: string, a: Action, journal: Journal): Promise<void> {
+async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore }, a: Action, journal: Journal): Promise<void> {
+  const { node, store } = o;
   if (a.do === "assign") {
     const outcome = await ipam.autoAssign({ node, num4: 1, num6: 0, handle: a.handle });
     if (outcome.ok) journal.owned.push(...outcome.value.v4.ips.map((i) => ({ ip: i.address.split("/")[0]!, handle: a.handle })));
@@ -77,7 +126,17 @@ async function perform(ipam: Ipam, node: string, a: Action, journal: Journal): P
     await ipam.releaseIps([{ ip: `10.0.0.${a.last}` }]);
   }
   if (a.do === "leave") await ipam.releaseHostAffinities(node);
+  if (a.do === "nodeDies") await ipam.removeHost(a.node);
+  if (a.do === "poolGoes") await ipam.releasePoolAffinities(POOL);
+  if (a.do === "pool") await putPool(store, "p", { cidr: POOL, blockSize: 30, ...a.spec });
+  if (a.do === "reserve") await store.put(RESERVATION, JSON.stringify({ spec: { reservedCIDRs: a.cidrs } }));
+  if (a.do === "configure") await ipam.setConfig({ strictAffinity: a.strict, cooldownSec: a.cooldownSec });
+  if (a.do === "limited") await ipam.autoAssign({ node, num4: 1, num6: 0, handle: LIMITED, maxPerHandle: 1 });
+  if (a.do === "claim") await ipam.claimAffinity(a.cidr, node);
+  if (a.do === "collect") await ipam.collectCold();
 }
+
+const RESERVATION = "/calico/resources/v3/projectcalico.org/ipreservations/r";
 
 /** Each look at the clock is 40 s later, so that idle blocks of other hosts are old enough to be taken over. */
 function makeClock() {
@@ -85,22 +144,29 @@ function makeClock() {
   return { now: () => (ms += 40_000) };
 }
 
-async function live(
-  store: FakeStore,
-  s: fc.Scheduler,
-  p: { node: string; actions: readonly Action[]; diesAfter: number },
-  journal: Journal,
-) {
+async function live(store: FakeStore, s: fc.Scheduler, p: Process, journal: Journal) {
   const clock = makeClock();
-  let ipam = makeIpam({ store: schedule(store, s, p.diesAfter), clock });
+  const reader = p.isBehind ? frozen(store) : undefined;
+  let ipam = makeIpam({ store: schedule(store, s, p), clock, ...(reader === undefined ? {} : { reader }) });
   for (const a of p.actions) {
     try {
-      await perform(ipam, p.node, a, journal);
+      await perform(ipam, { node: p.node, store }, a, journal);
     } catch (e) {
       if (!(e instanceof Death)) throw e;
-      ipam = makeIpam({ store: schedule(store, s, Infinity), clock });
+      ipam = makeIpam({ store: schedule(store, s, { diesAfter: Infinity, answerLost: false }), clock });
     }
   }
+}
+
+/** Whatever happened before: with all handles and claims released and all cooled down, nothing of IPAM is left but its configuration. */
+async function leavesNothing(store: FakeStore): Promise<void> {
+  const ipam = makeIpam({ store, clock: { now: () => 1_985_578_400_000 } });
+  for (const handle of ["h1", "h2", "h3", "h4", LIMITED]) await ipam.releaseByHandle(handle);
+  expect((await ipam.releasePoolAffinities(POOL)).ok).toBe(true);
+  expect((await ipam.collectCold()).ok).toBe(true);
+  const late = makeIpam({ store, clock: { now: () => 1_985_578_400_000 + 1_300_000 } });
+  expect((await late.collectCold()).ok).toBe(true);
+  expect([...store.dump().keys()].filter((k) => k.startsWith("/calico/ipam/v2/") && !k.endsWith("/config"))).toEqual([]);
 }
 
 let explored = 0;
@@ -109,7 +175,7 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
   await fc.assert(
     fc.asyncProperty(fc.scheduler(), processes, fc.boolean(), async (s, all, strict) => {
       const store = makeFakeStore();
-      await putPool(store, "p", { cidr: "10.0.0.0/29", blockSize: 30 });
+      await putPool(store, "p", { cidr: POOL, blockSize: 30 });
       await store.put(
         "/calico/ipam/v2/config",
         JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
@@ -125,6 +191,9 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
         const owner = await reader.ownerOf(ip);
         expect(owner.ok ? owner.value.handle : owner.error.message).toBe(handle);
       }
+      const limited = await reader.ipsByHandle(LIMITED);
+      expect(limited.ok ? limited.value.length : 0).toBeLessThanOrEqual(1);
+      await leavesNothing(store);
       explored++;
     }),
     { numRuns: RUNS },
