@@ -44,6 +44,7 @@ export function daemonCommand(name: string, description: string, defaults: { rea
   const refuse = (message: string): never => program.error(message);
   program
     .description(description)
+    .showHelpAfterError("(--help lists the flags)")
     .addOption(new Option("--node <name>", "this node's name, as in Kubernetes").env("NODENAME").default(hostname().toLowerCase()))
     .addOption(listOption("--nats <urls>", "NATS servers, comma separated", refuse).env("NATS_URL").default(["nats://127.0.0.1:4222"]))
     .addOption(listOption("--etcd <urls>", "etcd endpoints, comma separated", refuse).env("ETCD_ENDPOINTS").default(DEFAULT_ETCD))
