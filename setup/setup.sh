@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that the demonstration, the daemons and the tests need on a fresh Debian 12. Safe to run again: what is there is left alone.
 #   setup.sh          what the daemons and the demonstration need
-#   setup.sh --test   and what only the tests need (other BGP speakers)
+#   setup.sh --test   and what only the tests need (other BGP speakers, container runtimes)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -20,7 +20,10 @@ packages=(
 )
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v cc >/dev/null || packages+=(gcc libc6-dev) # builds the CNI executable, once
-[[ ${1:-} = --test ]] && packages+=(bird2)            # a BGP speaker that is not ours
+[[ ${1:-} = --test ]] && packages+=(
+  bird2                  # a BGP speaker that is not ours
+  containerd runc podman # container runtimes that call the CNI plugin
+)
 
 install_debian_packages "${packages[@]}"
 install_npm_packages

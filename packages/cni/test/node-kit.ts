@@ -34,11 +34,14 @@ export type Outcome = {
 export interface TestNode extends AsyncDisposable {
   readonly ns: string;
   readonly dir: string;
+  readonly etcdUrl: string;
   cni(call: Call): Promise<Outcome>;
   podNetns(name: string): Promise<string>;
   dropPodNetns(name: string): Promise<void>;
   ip(netns: string, ...args: string[]): Promise<string>;
-  inNode(...command: string[]): Promise<{ readonly code: number | undefined; readonly stdout: string }>;
+  inNode(...command: string[]): Promise<{ readonly code: number | undefined; readonly stdout: string; readonly stderr: string }>;
+  /** Start another daemon in the node's namespace; it is up when the probe succeeds. */
+  launch(name: string, command: readonly string[], probe: readonly string[]): Promise<void>;
   keys(prefix: string): Promise<readonly string[]>;
   /** Another pool. */
   pool(name: string, spec: { readonly cidr: string; readonly blockSize: number }): Promise<void>;
@@ -136,6 +139,8 @@ export async function startNode(): Promise<TestNode> {
   const node: TestNode = {
     ns,
     dir,
+    etcdUrl: ETCD,
+    launch,
     start: (what, ...args) =>
       launch(what, [RUN, `packages/${what}/src/main.ts`, ...dirs, ...args], ["bash", "-c", `test -S ${join(dir, "run", `${what}.sock`)}`]),
     stop,
