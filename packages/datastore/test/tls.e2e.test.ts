@@ -1,4 +1,5 @@
 import { copyFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { openEtcd } from "../src/mod.ts";
@@ -26,6 +27,28 @@ test("etcd with TLS: an authority that did not issue etcd's certificate is named
   using other = makeTestPki("other");
   await using store = open({ ...mine, ca: other.ca });
   await expect(store.get("/a")).rejects.toThrow(/Cannot read \/a: etcd's certificate was not issued by the authority in --etcd-ca/);
+});
+
+test("etcd with TLS: a certificate of the right authority for another host is refused", async () => {
+  const [endpoint = ""] = etcd.endpoints;
+  const port = Number(new URL(endpoint).port);
+  const relay = createServer(
+    (socket) =>
+      void socket
+        .pipe(connect(port, "127.0.0.1"))
+        .on("error", () => socket.destroy())
+        .pipe(socket)
+        .on("error", () => {}),
+  );
+  await new Promise<void>((resolve) => relay.listen(0, "127.0.0.2", resolve));
+  const { port: relayed } = relay.address() as AddressInfo;
+  await using store = openEtcd({
+    endpoints: [`https://127.0.0.2:${relayed}`],
+    tls: { caFile: mine.ca, certFile: mine.cert, keyFile: mine.key },
+    timeoutMs: 2000,
+  });
+  await expect(store.get("/a")).rejects.toThrow(/Cannot read \/a: etcd's certificate is not for the name or address in --etcd/);
+  relay.close();
 });
 
 test("etcd with TLS: no certificate, or one by another authority, is refused", async () => {

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Etcd3, IOptions } from "etcd3";
 import { StoreUnavailable } from "../ports.ts";
 import { faultOf, reasonOf } from "./etcd-faults.ts";
+import { checkIdentity, identityOptions } from "./etcd-identity.ts";
 import { type EtcdTls, type EtcdTlsFiles, makeTlsSource } from "./etcd-tls.ts";
 
 export interface EtcdClientOptions {
@@ -73,7 +74,12 @@ const OLD_CLIENT_MS = 30_000;
  */
 function makeConnections(options: EtcdClientOptions): { current(): Promise<Etcd3>; close(): Promise<void> } {
   const source = options.tls && makeTlsSource(options.tls);
-  const open = (tls: EtcdTls | undefined) => import("etcd3").then(({ Etcd3 }) => new Etcd3(etcd3Options(options, tls)));
+  const open = (tls: EtcdTls | undefined) =>
+    import("etcd3").then(({ Etcd3 }) => {
+      const etcd = new Etcd3(etcd3Options(options, tls));
+      if (tls !== undefined) checkIdentity(etcd, options.endpoints);
+      return etcd;
+    });
   const old = new Map<Promise<Etcd3>, ReturnType<typeof setTimeout>>();
   let client: Promise<Etcd3> | undefined;
   let lookAt = 0;
@@ -141,6 +147,7 @@ function etcd3Options({ endpoints, auth, timeoutMs }: EtcdClientOptions, tls: Et
       "grpc.max_reconnect_backoff_ms": 500,
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 3_000,
+      ...(tls === undefined ? {} : identityOptions(endpoints)),
     },
     ...(tls === undefined ? {} : { credentials: credentials(tls) }),
     ...(auth === undefined ? {} : { auth }),
