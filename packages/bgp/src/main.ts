@@ -3,9 +3,8 @@
  * This file only composes; start reading at service/daemon.ts (the loop) and service/speaker.ts (what it drives).
  */
 import { join } from "node:path";
-import process from "node:process";
 import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
-import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openNetlink } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
 import { bgpCommand } from "./adapter/command.ts";
@@ -58,4 +57,4 @@ app.use(await serveStatus(join(runDir, "bgp.sock"), recorder.answer));
 log.info("starting", { nats, runDir });
 await runDaemon({ settings: { node, routerId, listenPort }, feed, speaker, recorder, log, signal });
 log.info("stopped; the routes stay", { reason: String(signal.reason ?? "the feed ended") });
-process.exitCode = 0;
+await exitClean(app);

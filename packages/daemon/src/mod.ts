@@ -1,4 +1,5 @@
 export { makeLogger, type Logger, type LogLevel } from "./adapter/logger.ts";
+export { exitClean } from "./adapter/exit.ts";
 export { untilSignal } from "./adapter/signals.ts";
 export { makeMetrics, type Metrics, type MetricSpec } from "./adapter/metrics.ts";
 export { serveHealth, type HealthReport, type HealthServer } from "./adapter/health.ts";

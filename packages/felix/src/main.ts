@@ -1,7 +1,6 @@
 /** felix: one per node. Bus → calculation graph → desired state → kernel. This file only composes; the loop is service/felix.ts. */
-import process from "node:process";
 import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
-import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { parseFlags } from "./adapter/flags.ts";
 import { kernelFamilies, openKernel } from "./adapter/kernel.ts";
 import { openMtuFile, openStatusFiles } from "./adapter/status-files.ts";
@@ -46,5 +45,4 @@ app.use(await serveHealth({ port: flags.healthPort, metrics, health: () => withF
 log.info("starting", { families, statusDir: flags.endpointStatusDir });
 await felix.run();
 log.info("stopped", { reason: String(signal.reason) });
-await app.disposeAsync();
-process.exit(0);
+await exitClean(app);

@@ -2,9 +2,8 @@
  * proxy-nat: one per node. Services and endpoint slices from the bus → chains → iptables.
  * This file only composes; start reading at service/proxy.ts (the loop) and domain/core.ts (the decisions).
  */
-import process from "node:process";
 import { etcdFallback, FEED_METRICS, natsConnection, openFeed, openReporter, withFeed } from "@calico/bus";
-import { makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { openIptables } from "@calico/linux";
 import { systemClock as clock } from "./adapter/clock.ts";
 import { proxyNatCommand, type ProxyNatOptions } from "./adapter/command.ts";
@@ -55,4 +54,4 @@ app.use(
 log.info("starting", { backend: o.iptablesBackend, families: o.ipFamilies, nats: o.nats });
 await proxy.run(signal);
 log.info("stopped; the rules stay", { reason: String(signal.reason ?? "the feed ended") });
-process.exitCode = 0;
+await exitClean(app);

@@ -64,15 +64,15 @@ export function podSpecOf(pod: KubeObject): PodSpec {
 export function renderStatus(
   spec: PodSpec,
   record: PodRecord,
-  at: { readonly hostIp: string; readonly ready: boolean; readonly since: string },
+  at: { readonly hostIp: string; readonly ready: boolean; readonly running: ReadonlySet<string> },
 ): unknown {
-  const flag = (type: string, yes: boolean) => ({ type, status: yes ? "True" : "False", lastTransitionTime: at.since });
+  const flag = (type: string, yes: boolean) => ({ type, status: yes ? "True" : "False", lastTransitionTime: record.startedAt });
   return {
     phase: "Running",
     hostIP: at.hostIp,
     podIP: record.ips[0],
     podIPs: record.ips.map((ip) => ({ ip })),
-    startTime: record.processes[0]?.startedAt ?? at.since,
+    startTime: record.startedAt,
     conditions: [flag("Initialized", true), flag("Ready", at.ready), flag("ContainersReady", at.ready), flag("PodScheduled", true)],
     containerStatuses: spec.containers.map((c) => {
       const p = record.processes.find((r) => r.container === c.name);
@@ -80,11 +80,13 @@ export function renderStatus(
         name: c.name,
         image: c.image,
         imageID: "",
-        ready: at.ready,
-        started: true,
+        ready: at.ready && at.running.has(c.name),
+        started: at.running.has(c.name),
         restartCount: p?.restarts ?? 0,
         containerID: `lab://${record.containerId}`,
-        state: { running: { startedAt: p?.startedAt ?? at.since } },
+        state: at.running.has(c.name)
+          ? { running: { startedAt: p?.startedAt ?? record.startedAt } }
+          : { waiting: { reason: "CrashLoopBackOff", message: "the process ended; it is started again after a delay that doubles" } },
       };
     }),
   };

@@ -43,7 +43,7 @@ export class PodWorker {
 
   /** Processes that ended, for the watch that polls. */
   lost(): boolean {
-    return this.#record?.processes.some((p) => startTicks(p.pid) !== p.startTicks) ?? false;
+    return this.#record?.processes.some((p) => !isRunning(p)) ?? false;
   }
 
   async sync(spec: PodSpec | undefined): Promise<Settled> {
@@ -69,13 +69,13 @@ export class PodWorker {
     const r = this.#record ?? (await this.#attach(spec));
     const processes = spec.containers.map((c) => {
       const p = r.processes.find((x) => x.container === c.name);
-      return p !== undefined && startTicks(p.pid) === p.startTicks ? p : this.#start(spec, r, c);
+      return p !== undefined && (isRunning(p) || mustWait(p, Date.now())) ? p : this.#start(spec, r, c);
     });
     if (processes.some((p, i) => p !== r.processes[i])) this.#keep({ ...r, processes });
     const probes = spec.containers.flatMap((c) => (c.readyPort === undefined ? [] : [accepts(r.ips[0] ?? "", c.readyPort)]));
-    const ready = (await Promise.all(probes)).every(Boolean);
-    const since = processes[0]?.startedAt ?? "";
-    await this.#report(spec, renderStatus(spec, { ...r, processes }, { hostIp: this.#ports.nodeIp, ready, since }));
+    const running = new Set(processes.filter(isRunning).map((p) => p.container));
+    const ready = (await Promise.all(probes)).every(Boolean) && running.size === processes.length;
+    await this.#report(spec, renderStatus(spec, { ...r, processes }, { hostIp: this.#ports.nodeIp, ready, running }));
     return ready ? "settled" : "waiting";
   }
 
@@ -84,7 +84,17 @@ export class PodWorker {
     const containerId = createHash("sha256").update(`${this.#uid}/${Date.now()}`).digest("hex");
     const netns = `${lab}-pod-${containerId.slice(0, 10)}`;
     const { namespace, name, hostPorts } = spec;
-    const base: PodRecord = { uid: this.#uid, namespace, name, netns, containerId, ips: [], hostPorts, processes: [] };
+    const base: PodRecord = {
+      uid: this.#uid,
+      namespace,
+      name,
+      netns,
+      containerId,
+      ips: [],
+      hostPorts,
+      processes: [],
+      startedAt: new Date().toISOString(),
+    };
     this.#keep(base);
     await mustExec(["ip", "netns", "add", netns]);
     await mustExec(["ip", "link", "set", "lo", "up"], { netns });
@@ -97,7 +107,7 @@ export class PodWorker {
 
   /** Undo everything; each step may have been done before. */
   async #detach(r: PodRecord): Promise<void> {
-    for (const p of r.processes) if (startTicks(p.pid) === p.startTicks) process.kill(p.pid, "SIGKILL");
+    for (const p of r.processes) if (isRunning(p)) process.kill(p.pid, "SIGKILL");
     await this.#ports.cni.del(attachmentOf(r), r.result);
     if ((await exec(["test", "-e", `/run/netns/${r.netns}`])).code === 0) await mustExec(["ip", "netns", "delete", r.netns]);
     this.#ports.records.remove(r.uid);
@@ -145,6 +155,19 @@ export class PodWorker {
     this.#record = next;
     this.#ports.records.save(next);
   }
+}
+
+function isRunning(p: ProcessRecord): boolean {
+  return startTicks(p.pid) === p.startTicks;
+}
+
+const FIRST_BACK_OFF_MS = 500;
+const LAST_BACK_OFF_MS = 10_000;
+
+/** A container that ended is started again at once the first time, then after a delay that doubles; one that ran for long has none left. */
+function mustWait(p: ProcessRecord, now: number): boolean {
+  const delay = p.restarts === 0 ? 0 : Math.min(LAST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** Math.min(p.restarts, 10));
+  return now < Date.parse(p.startedAt) + delay;
 }
 
 function attachmentOf({ containerId, netns, namespace, name, uid, hostPorts }: PodRecord): Attachment {

@@ -12,6 +12,8 @@ export interface PodRecord {
   readonly ips: readonly string[];
   readonly hostPorts: readonly HostPort[];
   readonly processes: readonly ProcessRecord[];
+  /** When the pod got its sandbox, ISO 8601. */
+  readonly startedAt: string;
 }
 
 export interface HostPort {
