@@ -102,6 +102,11 @@ export async function affineBlocks({ ports, claimant, family }: Job): Promise<re
 async function fromAffine(job: Job, affine: readonly Affine[]): Promise<void> {
   const inPools = affine.filter((a) => poolOfBlock(job.pools, a.cidr) !== undefined);
   if (((job.family === 4 ? job.request.pools4 : job.request.pools6) ?? []).length === 0) await giveBackUnselected(job, affine);
+  // What is known to have room first: a full block is read again only when no other has any.
+  for (const { cidr, confirmed } of inPools) {
+    if (missing(job) === 0) return;
+    if (confirmed) await give(job, cidr, claimantText(job.claimant), { fromMemory: true });
+  }
   for (const { cidr, confirmed } of inPools) {
     if (missing(job) === 0) return;
     if (!confirmed && (await claimBlock(job.ports, cidr, job.claimant)) === "taken") continue;
@@ -125,7 +130,12 @@ async function fromOwnBlock(job: Job, cidr: Cidr): Promise<void> {
     await give(job, cidr, claimantText(job.claimant));
 }
 
-async function give(job: Job, cidr: Cidr, affinity: string | undefined): Promise<"missing" | "foreign" | "done"> {
+async function give(
+  job: Job,
+  cidr: Cidr,
+  affinity: string | undefined,
+  o: { readonly fromMemory?: boolean } = {},
+): Promise<"missing" | "foreign" | "done"> {
   const { facts, owner } = job;
   const reserved = reservedIn(facts.reserved, cidr);
   const outcome = await giveFree(job.ports, {
@@ -136,6 +146,7 @@ async function give(job: Job, cidr: Cidr, affinity: string | undefined): Promise
     cooldownSec: facts.config.cooldownSec,
     affinity,
     maxPerHandle: job.request.maxPerHandle,
+    ...o,
   });
   if (typeof outcome === "string") return outcome;
   job.got.push(...outcome.map((ordinal) => ({ address: `${formatIp(nthIp(cidr, ordinal))}/${cidr.len}` })));

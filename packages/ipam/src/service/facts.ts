@@ -1,5 +1,5 @@
 /** What an assignment is decided on besides the blocks: pools, reservations, configuration, the node's labels. */
-import type { Store } from "@calico/datastore";
+import type { KeyValue, Store } from "@calico/datastore";
 import { ipamConfigKey, keyOf, prefixOf } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import { parseConfig } from "../domain/config.ts";
@@ -32,14 +32,30 @@ export async function readFacts(store: Pick<Store, "get" | "list">): Promise<Fac
   const parsed = parseConfig(config?.value);
   if (!parsed.ok) throw new IpamFault("corrupt", `${parsed.error}; correct ${ipamConfigKey}`);
   return {
-    pools: pools.items.flatMap(({ value }) => {
-      const pool = parsePool(parseJson(value));
-      return pool.ok ? [pool.value] : [];
-    }),
-    reserved: reservations.items.flatMap(({ value }) => reservedCidrs(parseJson(value))),
+    pools: pools.items.flatMap(poolsIn),
+    reserved: reservations.items.flatMap(reservedIn),
     config: parsed.value,
   };
 }
+
+/** A record is parsed once for as long as it is the same: a mirror gives the same record until it changes. */
+function onceEach<T>(parse: (json: unknown) => T): (kv: KeyValue) => T {
+  const known = new WeakMap<KeyValue, T>();
+  return (kv) => {
+    const before = known.get(kv);
+    if (before !== undefined) return before;
+    const value = parse(parseJson(kv.value));
+    known.set(kv, value);
+    return value;
+  };
+}
+
+/** A pool that does not parse is none. */
+const poolsIn = onceEach((json): readonly Pool[] => {
+  const pool = parsePool(json);
+  return pool.ok ? [pool.value] : [];
+});
+const reservedIn = onceEach(reservedCidrs);
 
 /** Labels of a node; none while it is not known. */
 export async function readNodeLabels(store: Pick<Store, "get">, node: string): Promise<Labels> {

@@ -28,12 +28,14 @@ export type GiveRequest = {
   readonly affinity: string | undefined;
   /** With this set, the handle never holds more addresses of the family; past it a fault of kind "limit". */
   readonly maxPerHandle?: number;
+  /** Take what memory says for true, also that there is nothing to give; who needs to know asks again without. */
+  readonly fromMemory?: boolean;
 };
 
 /** "missing": there is no such block. "foreign": its affinity is not the one asked for. Else the ordinals, maybe none. */
 export async function giveFree({ records, clock }: GivePorts, o: GiveRequest): Promise<"missing" | "foreign" | readonly number[]> {
   return await untilWritten(`block ${formatCidr(o.cidr)}`, async (retrying) => {
-    for (const fresh of retrying ? [true] : [false, true]) {
+    for (const fresh of retrying ? [true] : o.fromMemory ? [false] : [false, true]) {
       const stored = await records.block(o.cidr, { fresh });
       const verdict = unusable(stored.value, o.affinity);
       if (verdict === undefined && stored.value !== undefined) {
@@ -55,7 +57,7 @@ export async function giveFree({ records, clock }: GivePorts, o: GiveRequest): P
       }
       if (fresh) return verdict ?? [];
     }
-    return "conflict";
+    return o.fromMemory ? [] : "conflict";
   });
 }
 
@@ -92,7 +94,7 @@ export async function giveOne(
 }
 
 export function blockChange(block: Block, revision: number): Change {
-  return { key: blockKey(block.cidr), value: renderBlock(block), revision };
+  return { key: blockKey(block.cidr), value: renderBlock(block), revision, parsed: block };
 }
 
 async function handleChange(
@@ -109,7 +111,7 @@ async function handleChange(
   const stored = await records.handle(o.id, { fresh: o.fresh, guess: true });
   const next = adjusted(stored.value ?? new Map(), formatCidr(o.cidr), o.delta);
   if ((o.max ?? 0) > 0 && heldBy(next, o.cidr.family) > (o.max ?? 0)) return "full";
-  return [{ key: handleKey(o.id), value: renderHandle(next), revision: stored.revision }];
+  return [{ key: handleKey(o.id), value: renderHandle(next), revision: stored.revision, parsed: next }];
 }
 
 /** Source: calico libcalico-go/lib/ipam/ipam_errors.go (ErrMaxAllocReached). */

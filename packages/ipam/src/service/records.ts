@@ -18,7 +18,13 @@ import { IpamFault } from "./fault.ts";
 export type Stored<T> = { readonly value: T | undefined; readonly revision: number };
 
 /** `value` undefined deletes. `revision` is that of the record it was decided on. */
-export type Change = { readonly key: string; readonly value: string | undefined; readonly revision: number };
+export type Change = {
+  readonly key: string;
+  readonly value: string | undefined;
+  readonly revision: number;
+  /** What `value` says, so that it need not be parsed when it is used next. */
+  readonly parsed?: unknown;
+};
 
 /** A record that a decision rests on, at the revision it was seen; 0: not there. */
 export type Seen = Pick<Change, "key" | "revision">;
@@ -41,11 +47,11 @@ export type Committed = { readonly written: boolean; readonly revision: number }
 export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
   const remembered = new Map<string, Remembered>();
 
-  const remember = (key: string, kv: KeyValue | undefined): void => {
+  const remember = (key: string, kv: KeyValue | undefined, parsed?: unknown): void => {
     const known = remembered.get(key);
     remembered.delete(key);
     if (kv === undefined) return;
-    remembered.set(key, known?.kv.modRevision === kv.modRevision ? known : { kv });
+    remembered.set(key, known?.kv.modRevision === kv.modRevision ? known : { kv, ...(parsed === undefined ? {} : { parsed }) });
     for (const oldest of remembered.keys()) {
       if (remembered.size <= REMEMBERED) break;
       remembered.delete(oldest);
@@ -75,7 +81,10 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
       for (const { key } of changes) if (!isCommitSafe(key)) throw new Error(`Cannot write ${key}: it is not a record of IPAM`);
       try {
         const txn = await store.txn({ compares: [...changes, ...seen].map(unchanged), success: changes.map(operation), failure });
-        changes.forEach(({ key, value }, i) => remember(key, txn.succeeded && value === undefined ? undefined : txn.results[i]));
+        changes.forEach(({ key, value, parsed }, i) => {
+          const gone = txn.succeeded && value === undefined;
+          remember(key, gone ? undefined : txn.results[i], txn.succeeded ? parsed : undefined);
+        });
         return { written: txn.succeeded, revision: txn.revision };
       } catch (e) {
         for (const { key } of changes) remembered.delete(key);

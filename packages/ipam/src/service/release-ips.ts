@@ -113,7 +113,7 @@ function faultOf(cidr: Cidr, e: ReleaseError): IpamFault {
 /** A block that is empty and nobody's goes; one with an affinity stays for its host. */
 function blockAfterRelease(block: Block, revision: number): Change {
   const gone = isEmpty(block) && block.affinity === undefined;
-  return { key: blockKey(block.cidr), value: gone ? undefined : renderBlock(block), revision };
+  return { key: blockKey(block.cidr), value: gone ? undefined : renderBlock(block), revision, parsed: block };
 }
 
 function handleChange(id: string, stored: Stored<Handle>, next: Handle): readonly Change[] {
