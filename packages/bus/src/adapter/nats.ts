@@ -3,6 +3,7 @@ import { pause } from "@calico/daemon";
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
+import { withIdentity } from "./nats-identity.ts";
 
 export interface NatsOptions {
   /** `nats://HOST:PORT` or `tls://HOST:PORT` each. */
@@ -127,7 +128,7 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
         pingInterval: 5000,
         maxPingOut: 2,
         ignoreAuthErrorAbort: true,
-        ...options.connection,
+        ...withIdentity(options.connection, servers),
       });
       const handle = {
         nc,
@@ -155,6 +156,7 @@ function reasonOf(error: unknown): string {
     return `the server's certificate was not issued by the authority in --nats-ca (${text})`;
   if (/certificate required|bad certificate|handshake failure/i.test(text))
     return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
+  if (/altname/i.test(text)) return `the server's certificate is not for a host of --nats (${text})`;
   if (/authorization violation/i.test(text))
     return `the server refused the login; see --nats-user, --nats-password-file, --nats-creds (${text})`;
   return text;
