@@ -1,4 +1,5 @@
 import { copyFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect as dial, createServer } from "node:net";
 import { join } from "node:path";
 import { makeTestPki } from "@calico/datastore/testing";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -6,6 +7,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { makeNatsLog } from "../src/adapter/nats-log.ts";
+import { withIdentity } from "../src/adapter/nats-identity.ts";
 import { openNats } from "../src/adapter/nats.ts";
 import { type FeedEvent, natsConnection, openFeed, openReporter, openReports, renderAuthorization, type Role } from "../src/mod.ts";
 import { startNats } from "../src/testing.ts";
@@ -35,7 +37,7 @@ const opened: (() => Promise<void>)[] = [];
 function access(node: string, certificate = mine) {
   const file = join(pki.dir, `password-${node}`);
   writeFileSync(file, `secret-of-${node}\n`, { mode: 0o600 });
-  return natsConnection({
+  const connection = natsConnection({
     node,
     natsCa: certificate.ca,
     natsCert: certificate.cert,
@@ -43,6 +45,7 @@ function access(node: string, certificate = mine) {
     natsUser: node,
     natsPasswordFile: file,
   });
+  return { ...connection, ...withIdentity(connection, nats.servers) };
 }
 
 /** A plain connection with a node's credential: what an intruder on that node could use. */
@@ -177,9 +180,12 @@ test("what was refused changed nothing", async () => {
 test("nobody gets in without a certificate, with a wrong password, or with another's name", async () => {
   const { tls: _, ...noTls } = access("node1");
   await expect(connect({ servers: nats.servers, ...noTls, tls: { caFile: pki.ca }, reconnect: false, timeout: 2000 })).rejects.toThrow();
-  const wrong = natsConnection(
-    { ...{ node: "node1", natsCa: mine.ca, natsCert: mine.cert, natsKey: mine.key, natsUser: "ctl" } },
-    { NATS_PASSWORD: "secret-of-node1" },
+  const wrong = withIdentity(
+    natsConnection(
+      { ...{ node: "node1", natsCa: mine.ca, natsCert: mine.cert, natsKey: mine.key, natsUser: "ctl" } },
+      { NATS_PASSWORD: "secret-of-node1" },
+    ),
+    nats.servers,
   );
   await expect(connect({ servers: nats.servers, ...wrong, reconnect: false, timeout: 2000 })).rejects.toThrow(/Authorization Violation/i);
 });
@@ -192,6 +198,26 @@ test("a server of an authority that we do not trust is named in the log, the pas
     .poll(() => logged.map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`).join("\n"), { timeout: 5000 })
     .toMatch(/nats not reachable, trying again .*the server's certificate was not issued by the authority in --nats-ca/);
   expect(JSON.stringify(logged)).not.toContain("secret-of");
+});
+
+test("a server whose certificate is for another host is not spoken to", async () => {
+  const [server = ""] = nats.servers;
+  const port = Number(new URL(server).port);
+  const relay = createServer((socket) => {
+    const on = dial(port, "127.0.0.1");
+    socket.on("error", () => on.destroy());
+    on.on("error", () => socket.destroy());
+    socket.pipe(on).pipe(socket);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, "127.0.0.2", resolve));
+  opened.push(async () => void relay.close());
+  const elsewhere = [`nats://127.0.0.2:${(relay.address() as AddressInfo).port}`];
+  logged.length = 0;
+  const lost = openNats({ servers: elsewhere, name: "lost", log, connection: access("node1") });
+  opened.push(() => lost.close());
+  await expect
+    .poll(() => logged.map(({ fields }) => (fields as { reason?: string }).reason).join(), { timeout: 5000 })
+    .toContain("the server's certificate is not for a host of --nats");
 });
 
 test("certificates are replaced on both sides: readers and the syncer connect again by themselves", async () => {

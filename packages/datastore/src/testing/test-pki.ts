@@ -15,7 +15,7 @@ export interface TestCertificate {
 export interface TestPki extends Disposable {
   readonly dir: string;
   readonly ca: string;
-  /** A certificate for 127.0.0.1 and localhost, for servers and clients alike. The same name again replaces its files. */
+  /** A certificate for 127.0.0.1 alone, for servers and clients alike. The same name again replaces its files. */
   issue(name: string): TestCertificate;
 }
 
@@ -27,7 +27,7 @@ export function makeTestPki(authority = "calico-test"): TestPki {
   openssl("req", "-x509", ...key, "-keyout", at("ca.key"), "-out", at("ca.crt"), "-days", "2", "-subj", `/CN=${authority}`);
   writeFileSync(
     at("ext"),
-    "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n",
+    "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n",
   );
   return {
     dir,
