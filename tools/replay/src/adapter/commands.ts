@@ -54,6 +54,7 @@ function checkLimits(
   const absent = (o.wanted.kinds ?? []).filter((kind) => kinds !== undefined && !kinds.includes(kind));
   const limits = limitsAt(history, point, wantedBy(o.wanted));
   const missing = [...(absent.length === 0 ? [] : [`the archive has no ${absent.join(", ")}`]), ...limits.missing];
+  if (limits.beyond !== undefined) throw new ReplayError(limits.beyond);
   for (const note of limits.notes) o.output.note(note);
   if (missing.length === 0) return;
   if (!o.partial) throw new ReplayError(`${missing.join("\n")}\n(--partial answers without them)`);
@@ -162,7 +163,7 @@ function addExport(program: Command, output: Output): void {
     .action(async (file: string, o: SourceOptions & FilterOptions & { since?: Point; until?: Point }) => {
       const whole = await openSource(o, output);
       const { since, until, kind: kinds } = o;
-      if (since !== undefined) checkLimits(whole, since, { wanted: wantedOf(o), partial: true, output });
+      for (const limit of limitsSince(whole, since, wantedBy(wantedOf(o)))) output.note(limit);
       const bounds = { ...(since && { since }), ...(until && { until }), ...(kinds && { kinds }) };
       const now = Date.now();
       const history = boundHistory(whole, bounds, now);

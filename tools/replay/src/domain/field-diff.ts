@@ -19,7 +19,7 @@ export function diffFields(from: unknown, to: unknown): readonly FieldChange[] {
 }
 
 function collect(path: string, from: unknown, to: unknown, into: FieldChange[]): void {
-  if (BOOKKEEPING.has(path) || Object.is(from, to)) return;
+  if (BOOKKEEPING.has(path) || Object.is(from, to) || (isNothing(from) && isNothing(to))) return;
   if (Array.isArray(from) && Array.isArray(to)) {
     for (let i = 0; i < Math.max(from.length, to.length); i++) collect(`${path}[${i}]`, from[i], to[i], into);
   } else if (isObject(from) && isObject(to)) {
@@ -27,6 +27,11 @@ function collect(path: string, from: unknown, to: unknown, into: FieldChange[]):
   } else {
     into.push({ path, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
   }
+}
+
+/** A field that is absent and one with an empty object say the same; writers differ in which they store. */
+function isNothing(value: unknown): boolean {
+  return value === undefined || (isObject(value) && Object.keys(value).length === 0);
 }
 
 function join(path: string, name: string): string {

@@ -60,7 +60,7 @@ test.for([
   { name: "after the end", log: "? a1 ok2", at: r(9), missing: "", notes: "the history ends at revision 2" },
 ])("limits: $name", ({ log, max, at: point, missing, notes }) => {
   const limits = limitsAt(aHistory(log, max), point, all);
-  expect(limits.missing.join("\n")).toBe(missing);
+  expect([...(limits.beyond === undefined ? [] : [limits.beyond]), ...limits.missing].join("\n")).toBe(missing);
   if (notes === "") expect(limits.notes).toEqual([]);
   else expect(limits.notes.join("\n")).toContain(notes);
 });
@@ -111,9 +111,10 @@ test("bounds: a part of the history shows the same states in it", () => {
       const part = boundHistory(whole, { since: r(since), until: r(until) }, at(100));
       for (let revision = since; revision <= until; revision++) {
         expect(state(part, r(revision))).toBe(state(whole, r(revision)));
-        expect(limitsAt(part, r(revision), all).missing).toEqual([]);
+        expect(limitsAt(part, r(revision), all)).toMatchObject({ missing: [] });
+        expect(limitsAt(part, r(revision), all).beyond).toBeUndefined();
       }
-      if (since > 2) expect(limitsAt(part, r(since - 1), all).missing).toHaveLength(1);
+      if (since > 2) expect(limitsAt(part, r(since - 1), all).beyond).toContain("the history begins");
     }),
   );
 });

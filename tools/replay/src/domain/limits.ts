@@ -1,9 +1,17 @@
-/** What the log cannot say about a point in time. `missing`: the answer would lack something for sure; `note`: it may. */
+/** What the log cannot say about a point in time. `beyond`: all of it; `missing`: the answer would lack something for sure; `note`: it may. */
 import { formatRef, type Kind, type ParsedKey, parseKey } from "@calico/model";
 import type { History, LogRecord, Position } from "./history.ts";
 import { formatPoint, formatTime, isAt, type Point } from "./point.ts";
 
-export type Limits = { readonly missing: readonly string[]; readonly notes: readonly string[]; readonly hidden: ReadonlySet<string> };
+export type Limits = {
+  /** Why there is no answer at all. */
+  readonly beyond?: string;
+  readonly missing: readonly string[];
+  readonly notes: readonly string[];
+  readonly hidden: ReadonlySet<string>;
+};
+
+const NEVER_COMPLETE = "the log has never shown the whole store yet: its syncer has not caught up";
 
 const at = ({ revision, atMs }: Position): string => `revision ${revision} (${formatTime(atMs)})`;
 
@@ -11,10 +19,15 @@ const at = ({ revision, atMs }: Position): string => `revision ${revision} (${fo
 export function limitsAt(history: History, point: Point, wants: (ref: ParsedKey) => boolean): Limits {
   const { begin, truncated, gaps, forgotten, end, archived } = history;
   if (begin === undefined) {
-    return { missing: ["the log has never shown the whole store yet: its syncer has not caught up"], notes: [], hidden: new Set() };
+    return { beyond: NEVER_COMPLETE, missing: [], notes: [], hidden: new Set() };
   }
   if (!isAt(begin, point)) {
-    return { missing: [`the history begins at ${at(begin)}, there is nothing of ${formatPoint(point)}`], notes: [], hidden: new Set() };
+    return {
+      beyond: `the history begins at ${at(begin)}, there is nothing of ${formatPoint(point)}`,
+      missing: [],
+      notes: [],
+      hidden: new Set(),
+    };
   }
   const cut = [...truncated].filter(([key, first]) => !isAt(first, point) && wantsKey(key, wants));
   const missing = cut.map(([key, first]) => `the history of ${nameOf(key)} begins at ${at(first)}`);
@@ -33,7 +46,7 @@ export function limitsAt(history: History, point: Point, wants: (ref: ParsedKey)
 /** Limits of the changes since a point. */
 export function limitsSince(history: History, point: Point | undefined, wants: (ref: ParsedKey) => boolean): readonly string[] {
   const { begin, truncated, gaps, forgotten } = history;
-  if (begin === undefined) return ["the log has never shown the whole store yet: its syncer has not caught up"];
+  if (begin === undefined) return [NEVER_COMPLETE];
   const isBefore = (place: Position) => point === undefined || !isAt(place, point);
   return [
     ...(isBefore(begin) ? [`the history begins at ${at(begin)}`] : []),
