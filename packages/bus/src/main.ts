@@ -32,6 +32,6 @@ const health = makeSyncerHealth(metrics);
 app.use(await serveHealth({ port: options.healthPort, metrics, health: health.report }));
 
 logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
-const log = makeNatsLog(nats, { replicas: options.replicas, signal });
+const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });
 await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer });
 logger.info("stopped", { reason: String(signal.reason ?? "end") });

@@ -1,5 +1,6 @@
+import type { Logger } from "@calico/daemon";
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
-import { headers } from "@nats-io/nats-core";
+import { headers, TimeoutError } from "@nats-io/nats-core";
 import { COMPLETE_SUBJECT, FENCE_SUBJECT, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { readEntries } from "./entries.ts";
@@ -12,15 +13,22 @@ const WRONG_LAST_SEQUENCE = 10071;
 /** Headers count against the server's max_payload. */
 const HEADERS_OCTETS = 2048;
 
+export interface NatsLogOptions extends StreamOptions {
+  readonly signal: AbortSignal;
+  readonly log?: Logger;
+}
+
 /** The event log on JetStream. */
-export function makeNatsLog(nats: Nats, options: StreamOptions & { readonly signal: AbortSignal }): EventLog {
+export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
   return {
     async claim(leader) {
       const handle = await nats.use(options.signal);
-      const { created } = await ensureLogStream(handle.jsm, options);
-      await ensureNodeStream(handle.jsm); // nodes may not make streams
-      await ensureIpamStream(handle.jsm);
+      const { created } = await ensureLogStream(handle.jsm, options).catch((error: unknown) => {
+        if (error instanceof TimeoutError) nats.rehome(); // it may be cut off from the others
+        throw error;
+      });
       const fence = await handle.js.publish(FENCE_SUBJECT, JSON.stringify({ ...leader, at: new Date().toISOString() }));
+      void ensureReportStreams(handle, options);
       return makeWriter(nats, handle, { created, fenceSeq: fence.seq });
     },
     async drop() {
@@ -31,6 +39,13 @@ export function makeNatsLog(nats: Nats, options: StreamOptions & { readonly sign
       nats.handle?.nc.publish(HEARTBEAT_SUBJECT, JSON.stringify(beat));
     },
   };
+}
+
+/** Nodes may not make streams. Where these cannot be made now, the log goes on all the same; the next claim tries again. */
+async function ensureReportStreams({ jsm }: NatsHandle, options: NatsLogOptions): Promise<void> {
+  for (const make of [ensureNodeStream, ensureIpamStream]) {
+    await make(jsm, options).catch((error: unknown) => options.log?.warn("stream of reports not made, reports may be lost", { error }));
+  }
 }
 
 function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly created: string; readonly fenceSeq: number }): LogWriter {

@@ -125,7 +125,7 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
         reconnectJitter: 100,
-        pingInterval: 5000,
+        pingInterval: 2000,
         maxPingOut: 2,
         ignoreAuthErrorAbort: true,
         ...withIdentity(options.connection, servers),

@@ -49,7 +49,6 @@ const nodeConfig: Partial<StreamConfig> & { name: string } = {
   max_msgs_per_subject: 64,
   max_age: nanos(3600_000),
   max_bytes: 256 * 1024 * 1024,
-  num_replicas: 1,
 };
 
 /** What happened to addresses, and why: kept, since a person asks weeks later. */
@@ -64,31 +63,27 @@ const ipamConfig: Partial<StreamConfig> & { name: string } = {
   storage: StorageType.File,
   max_msgs_per_subject: 32,
   max_bytes: 256 * 1024 * 1024,
-  num_replicas: 1,
 };
 
 export function ensureLogStream(jsm: JetStreamManager, options: StreamOptions): Promise<{ readonly created: string }> {
   return ensure(jsm, logConfig(options));
 }
 
-export function ensureIpamStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
-  return ensure(jsm, ipamConfig);
+/** Without `replicas` a stream that is there stays as it is: only the syncer knows how many there should be. */
+export function ensureIpamStream(jsm: JetStreamManager, { replicas }: StreamOptions = {}): Promise<{ readonly created: string }> {
+  return ensure(jsm, { ...ipamConfig, ...(replicas && { num_replicas: replicas }) });
 }
 
-export function ensureNodeStream(jsm: JetStreamManager): Promise<{ readonly created: string }> {
-  return ensure(jsm, nodeConfig);
+export function ensureNodeStream(jsm: JetStreamManager, { replicas }: StreamOptions = {}): Promise<{ readonly created: string }> {
+  return ensure(jsm, { ...nodeConfig, ...(replicas && { num_replicas: replicas }) });
 }
 
 async function ensure(jsm: JetStreamManager, config: Partial<StreamConfig> & { name: string }): Promise<{ readonly created: string }> {
   try {
     const { created, config: have } = await jsm.streams.info(config.name);
-    const same = have.max_msgs_per_subject === config.max_msgs_per_subject && have.num_replicas === config.num_replicas;
-    if (!same)
-      await jsm.streams.update(config.name, {
-        ...have,
-        max_msgs_per_subject: config.max_msgs_per_subject ?? 64,
-        num_replicas: config.num_replicas ?? 1,
-      });
+    const { max_msgs_per_subject = have.max_msgs_per_subject, num_replicas = have.num_replicas } = config;
+    const same = have.max_msgs_per_subject === max_msgs_per_subject && have.num_replicas === num_replicas;
+    if (!same) await jsm.streams.update(config.name, { ...have, max_msgs_per_subject, num_replicas });
     return { created };
   } catch (error) {
     if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;

@@ -75,6 +75,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   let running: LogSession | undefined;
   let leaving = new AbortController();
   let tookMs = 0;
+  let failures = 0;
   reader.onHeartbeat(({ revision }) => lag.beat(revision, Date.now()));
 
   async function runSession(): Promise<void> {
@@ -96,6 +97,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
         if (state.inSync) lag.reached(state.revision, tookMs);
         if (state.inSync && home.source === "etcd") lag.current(tookMs);
         const synced = events.at(-1);
+        if (synced?.kind === "inSync") failures = 0;
         if (synced?.kind === "inSync") log.info("feed in sync", { revision: synced.revision, source: home.source });
         batches.push(events);
         if (batches.size >= MAX_WAITING) await batches.drainedBelow(MAX_WAITING);
@@ -108,14 +110,12 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   }
 
   async function run(): Promise<void> {
-    let failures = 0;
     while (!signal.aborted) {
       try {
         await runSession();
-        failures = 0;
       } catch (error) {
         if (signal.aborted) break;
-        failures = state.inSync ? 1 : failures + 1;
+        failures++;
         if (failures === 1 || failures % 20 === 0)
           log.warn("feed interrupted, opening again", { reason: reasonOf(error), attempt: failures });
       }

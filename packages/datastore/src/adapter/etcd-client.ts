@@ -3,6 +3,7 @@ import type { Etcd3, IOptions } from "etcd3";
 import { StoreUnavailable } from "../ports.ts";
 import { faultOf, reasonOf } from "./etcd-faults.ts";
 import { checkIdentity, identityOptions } from "./etcd-identity.ts";
+import { makeHostPolicies } from "./etcd-hosts.ts";
 import { type EtcdTls, type EtcdTlsFiles, makeTlsSource } from "./etcd-tls.ts";
 
 export interface EtcdClientOptions {
@@ -48,7 +49,9 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
       for (;;) {
         const etcd = await raw();
         try {
-          return await action(etcd, { deadline: new Date(until) });
+          // A read has time for a second member, should the first be cut off.
+          const deadline = kind === "read" ? Math.min(until, Date.now() + timeoutMs / 2) : until;
+          return await action(etcd, { deadline: new Date(deadline) });
         } catch (cause) {
           const fault = faultOf(cause);
           const again = fault === "notSent" || (fault === "broken" && kind === "read");
@@ -138,15 +141,15 @@ function etcd3Options({ endpoints, auth, timeoutMs }: EtcdClientOptions, tls: Et
   return {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
-    faultHandling: { host: () => passThrough, global: passThrough },
+    faultHandling: { host: makeHostPolicies() as never, global: passThrough },
     grpcOptions: {
       "grpc.max_receive_message_length": 64 * 1024 * 1024,
       "grpc.max_send_message_length": 64 * 1024 * 1024,
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.min_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 500,
-      "grpc.keepalive_time_ms": 10_000,
-      "grpc.keepalive_timeout_ms": 3_000,
+      "grpc.keepalive_time_ms": 5_000, // etcd hangs up on who asks more often
+      "grpc.keepalive_timeout_ms": 2_000,
       ...(tls === undefined ? {} : identityOptions(endpoints)),
     },
     ...(tls === undefined ? {} : { credentials: credentials(tls) }),
