@@ -35,7 +35,7 @@ function memory(lab: Lab): readonly Row[] {
 
 /** Give a pod a label that a policy selects by, and take it away; each time from the request to felix's report on the node of the policy's pod. */
 async function labelDelays(lab: Lab, { quick, progress, signal }: SuiteOptions): Promise<readonly Row[]> {
-  await using applied = await followApplied(lab.endpoints.nats);
+  await using applied = await followApplied(lab.endpoints.nats, lab.environment);
   using labeller = openLabeller(lab);
   const node = lab.topology.nodes[1]?.name;
   const total: number[] = [];

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type LogLevel, makeLogger, retry, untilSignal } from "@calico/daemon";
-import { openEtcd } from "@calico/datastore";
+import { etcdAccess, openEtcd } from "@calico/datastore";
 import { parseOptions } from "./adapter/options.ts";
 import { loadTokens } from "./adapter/tokens.ts";
 import { serveApi } from "./adapter/http-server.ts";
@@ -17,6 +17,9 @@ import { makeRegistry } from "./service/registry.ts";
 const program = new Command("apiserver")
   .description("a small Kubernetes API server for the lab, on etcd")
   .addOption(new Option("--etcd <urls>", "etcd endpoints, comma separated").env("ETCD_ENDPOINTS").default("http://127.0.0.1:2379"))
+  .addOption(new Option("--etcd-ca <file>", "certificates that etcd's own must chain to, PEM").env("ETCD_CA_CERT_FILE"))
+  .addOption(new Option("--etcd-cert <file>", "certificate for etcd, PEM").env("ETCD_CERT_FILE"))
+  .addOption(new Option("--etcd-key <file>", "its key, PEM").env("ETCD_KEY_FILE"))
   .addOption(new Option("--listen <host:port>", "address to serve on; port 0 picks one").default("127.0.0.1:6443"))
   .option("--tls-cert <file>", "server certificate, PEM; without it the server speaks plain HTTP")
   .option("--tls-key <file>", "its key, PEM")
@@ -32,7 +35,8 @@ const log = makeLogger({ component: "apiserver", level: flags["logLevel"] as Log
 const signal = untilSignal("SIGTERM", "SIGINT");
 
 await using app = new AsyncDisposableStack();
-const store = openEtcd({ endpoints: options.etcd, log });
+const access = etcdAccess({ etcdCa: flags["etcdCa"], etcdCert: flags["etcdCert"], etcdKey: flags["etcdKey"] });
+const store = openEtcd({ endpoints: options.etcd, ...access, log });
 app.defer(() => store.close());
 const ports = {
   store,

@@ -1,5 +1,5 @@
 import type { Applied } from "@calico/model";
-import { openReports } from "@calico/bus";
+import { natsConnection, openReports } from "@calico/bus";
 import { makeLogger } from "@calico/daemon";
 
 /** The agents' own word on what reached the kernel, collected while changes are made. */
@@ -11,12 +11,17 @@ export interface AppliedLog extends AsyncDisposable {
   changesSince(ms: number, options: { readonly withinMs: number; readonly node?: string }): Promise<readonly Applied[]>;
 }
 
-export async function followApplied(nats: string): Promise<AppliedLog> {
+/** `env` as `Lab.environment`. */
+export async function followApplied(nats: string, env: Readonly<Record<string, string>> = {}): Promise<AppliedLog> {
   const log = makeLogger({ component: "lab", level: "error" });
+  const connection = natsConnection({
+    ...{ node: env["NODENAME"] ?? "tools", natsCa: env["NATS_CA_FILE"], natsCert: env["NATS_CERT_FILE"], natsKey: env["NATS_KEY_FILE"] },
+    ...{ natsUser: env["NATS_USER"], natsPasswordFile: env["NATS_PASSWORD_FILE"] },
+  });
   const abort = new AbortController();
   const seen: Applied[] = [];
   const done = (async () => {
-    for await (const report of openReports({ servers: [nats], signal: abort.signal, log }))
+    for await (const report of openReports({ servers: [nats], signal: abort.signal, log, connection }))
       if (report.kind === "applied") seen.push(report.body);
   })();
   return {

@@ -16,7 +16,7 @@ const WITHIN_MS = 10_000;
 
 /** Change labels as a person would, and measure how long each change took from its commit in the API to the kernels that it concerns. */
 export async function labelChanges(lab: Lab): Promise<readonly Outcome[]> {
-  await using applied = await followApplied(lab.endpoints.nats);
+  await using applied = await followApplied(lab.endpoints.nats, lab.environment);
   using labeller = openLabeller(lab);
   const outcomes: Outcome[] = [];
   const rows: string[][] = [];

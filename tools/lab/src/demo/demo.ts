@@ -12,6 +12,7 @@ export interface DemoOptions {
   readonly encap: LabOptions["encap"];
   readonly kubeconfig?: string;
   readonly controllers?: boolean;
+  readonly secure?: boolean;
   /** Run everything once, tear down, and tell by the exit code. */
   readonly check: boolean;
   readonly signal: AbortSignal;
@@ -60,7 +61,7 @@ export async function bringUpDemo(options: Omit<DemoOptions, "check">): Promise<
     if (lab === undefined) throw new Error("the cluster did not start");
     return lab;
   };
-  const { encap, kubeconfig, controllers } = options;
+  const { encap, kubeconfig, controllers, secure = false } = options;
   const tasks = new Listr(
     [
       {
@@ -69,6 +70,7 @@ export async function bringUpDemo(options: Omit<DemoOptions, "check">): Promise<
           lab = await openLab({
             topology,
             encap,
+            secure,
             ...(kubeconfig === undefined ? {} : { kubeconfig }),
             ...(controllers === undefined ? {} : { controllers }),
             onStep: (step) => (task.output = step),
@@ -156,7 +158,10 @@ function commandsToTry(lab: Lab): string {
   return table(
     ["try", "to see"],
     [
-      [`export KUBECONFIG=${lab.kubeconfig} ETCD_ENDPOINTS=${lab.endpoints.etcd}`, "(first: the lab's API server and etcd)"],
+      [
+        `export KUBECONFIG=${lab.kubeconfig} ETCD_ENDPOINTS=${lab.endpoints.etcd}${etcdCertificates(lab)}`,
+        "(first: the lab's API server and etcd)",
+      ],
       ["kubectl get pods -A -o wide", "pods and their addresses"],
       ["kubectl label pod client-1 access=granted", "a change of policy: client-1 may reach db"],
       [
@@ -172,6 +177,11 @@ function commandsToTry(lab: Lab): string {
       [`ls ${dir}/log`, "every daemon's log"],
     ],
   );
+}
+
+function etcdCertificates({ environment }: Lab): string {
+  const etcd = Object.entries(environment).filter(([name]) => name.startsWith("ETCD_"));
+  return etcd.map(([name, value]) => ` ${name}=${value}`).join("");
 }
 
 async function showLogs(lab: Lab): Promise<void> {

@@ -5,9 +5,11 @@ import { loadKubeconfig } from "@calico/kube-client";
 import { type ExecOptions, exec, mustExec, type Ran } from "../adapter/exec.ts";
 import { buildFabric, kernelHas } from "../adapter/fabric.ts";
 import { makePki, writeKubeconfig } from "../adapter/pki.ts";
+import { makeSecrets } from "../adapter/secrets.ts";
 import { renderConflist } from "../domain/cni-conf.ts";
 import { renderOutsideWeb } from "../domain/outside.ts";
-import { apiProcesses, controlProcesses, nodeProcesses, storeProcesses } from "../domain/processes.ts";
+import { apiProcesses, controlProcesses, nodeProcesses, type ProcessSpec, storeProcesses } from "../domain/processes.ts";
+import { environmentOf, etcdFiles, principals, secured } from "../domain/secure.ts";
 import { NETWORK, PORTS, type Topology } from "../domain/topology.ts";
 import { type PodRecord, podRecords } from "../kubelet/records.ts";
 import { startTicks } from "../kubelet/process.ts";
@@ -25,6 +27,8 @@ export interface LabOptions {
   readonly kubeconfig?: string;
   /** Whether the lab's scheduler and EndpointSlice controller run; by default with the lab's own API server. */
   readonly controllers?: boolean;
+  /** TLS and logins for etcd and NATS, each daemon with its own credentials. */
+  readonly secure?: boolean;
   readonly onStep?: (step: string) => void;
 }
 
@@ -34,6 +38,8 @@ export interface Lab extends AsyncDisposable {
   /** For kubectl on this machine: the API server by way of a relay on loopback. */
   readonly kubeconfig: string;
   readonly endpoints: { readonly etcd: string; readonly nats: string };
+  /** How this machine's tools are let in by etcd and NATS; empty unless the lab is secure. */
+  readonly environment: Readonly<Record<string, string>>;
   running(): readonly Running[];
   kubectl(args: readonly string[], input?: string): Promise<Ran>;
   calicoctl(args: readonly string[], options?: ExecOptions): Promise<Ran>;
@@ -73,27 +79,38 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     "kubernetes.default.svc",
   ]);
   writeFileSync(`${t.dir}/outside.conf`, renderOutsideWeb(t));
-  await supervisor.start(storeProcesses(t));
+  if (options.secure) await makeSecrets(t);
+  const specs = (list: readonly ProcessSpec[]) => (options.secure ? secured(t, list) : list);
+  const tooling = principals(t).find(({ user }) => user === "tools");
+  const environment = options.secure && tooling !== undefined ? environmentOf(t, tooling) : {};
+  const scheme = options.secure ? "https" : "http";
+  await supervisor.start(specs(storeProcesses(t)));
 
   step("Kubernetes API, controllers, syncer");
   const external = options.kubeconfig === undefined ? undefined : await joinExternalApi(t, options.kubeconfig, stack);
   if (external === undefined) {
     writeKubeconfig(t, `${t.dir}/kubeconfig.lab`, `https://${t.control.bgpIp}:${PORTS.api}`);
-    await supervisor.start(apiProcesses(t));
+    await supervisor.start(specs(apiProcesses(t)));
   }
   const control = controlProcesses(t, { ownApi: external === undefined, ownControllers: options.controllers ?? external === undefined });
-  await Promise.all([supervisor.start(control), initNodes(t, encap)]);
+  await Promise.all([
+    supervisor.start(specs(control)),
+    initNodes(t, encap, { ...environment, ETCD_ENDPOINTS: `${scheme}://${t.control.bgpIp}:${PORTS.etcd}` }),
+  ]);
   const relay = async (name: string) =>
     stack.use(await openRelay({ listen: { host: "127.0.0.1", port: 0 }, to: { path: `${t.dir}/sock/${name}` } })).port;
-  const endpoints = { etcd: `http://127.0.0.1:${await relay("etcd")}`, nats: `nats://127.0.0.1:${await relay("nats")}` };
+  const endpoints = { etcd: `${scheme}://127.0.0.1:${await relay("etcd")}`, nats: `nats://127.0.0.1:${await relay("nats")}` };
   if (external === undefined) writeKubeconfig(t, `${t.dir}/kubeconfig`, `https://127.0.0.1:${await relay("api")}`);
   const kubeconfig = external ?? `${t.dir}/kubeconfig`;
-  const tools = makeTools(t, { kubeconfig, etcd: endpoints.etcd });
+  const tools = makeTools(t, { kubeconfig, env: { ...environment, ETCD_ENDPOINTS: endpoints.etcd } });
   await publishEtcdService(t, tools);
 
   step("each node: felix, bgp, proxy-nat, ipam, CNI agent, kubelet");
-  for (const node of t.nodes) writeFileSync(`${node.cniConfDir}/10-calico.conflist`, renderConflist(apiToken(t)), { mode: 0o600 });
-  await supervisor.start(t.nodes.flatMap((node) => nodeProcesses(t, node)));
+  for (const node of t.nodes) {
+    const conf = renderConflist(apiToken(t), options.secure ? etcdFiles(t, node.name) : undefined);
+    writeFileSync(`${node.cniConfDir}/10-calico.conflist`, conf, { mode: 0o600 });
+  }
+  await supervisor.start(specs(t.nodes.flatMap((node) => nodeProcesses(t, node))));
 
   const held = stack.move();
   return {
@@ -101,6 +118,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     encap,
     endpoints,
     kubeconfig,
+    environment,
     running: () => supervisor.running(),
     ...tools,
     [Symbol.asyncDispose]: () => held.disposeAsync(),
@@ -126,12 +144,11 @@ async function chooseEncap(t: Topology, wanted: Encap | "auto"): Promise<Encap> 
 }
 
 /** Calico's node start-up for each node: the Node resource with its BGP address, and the pool with the first. */
-async function initNodes(t: Topology, encap: Encap): Promise<void> {
+async function initNodes(t: Topology, encap: Encap, env: Readonly<Record<string, string>>): Promise<void> {
   const mode = { ipip: ["--ipip", "Always"], vxlan: ["--vxlan", "Always"], none: [] }[encap];
   const pool = ["--pool", NETWORK.podPool, "--block-size", String(NETWORK.blockSize), "--nat-outgoing", ...mode];
   for (const node of t.nodes) {
     const self = ["--name", node.name, "--ip", `${node.bgpIp}/${NETWORK.bgp.prefixLen}`, "--var-dir", node.varDir];
-    const env = { ETCD_ENDPOINTS: `http://${t.control.bgpIp}:${PORTS.etcd}` };
     await mustExec([`${root}/setup/run.sh`, "tools/calicoctl/src/main.ts", "node", "init", ...self, ...pool], {
       netns: t.controlNetns,
       env,
@@ -186,7 +203,7 @@ async function joinExternalApi(t: Topology, file: string, stack: AsyncDisposable
 
 function makeTools(
   t: Topology,
-  at: { readonly kubeconfig: string; readonly etcd: string },
+  at: { readonly kubeconfig: string; readonly env: Readonly<Record<string, string>> },
 ): Pick<Lab, "kubectl" | "calicoctl" | "pod" | "podExec"> {
   const pod = (key: string): PodRecord | undefined =>
     t.nodes.flatMap((n) => podRecords(`${n.runDir}/pods`)).find((r) => `${r.namespace}/${r.name}` === key && r.result !== undefined);
@@ -194,7 +211,7 @@ function makeTools(
     pod,
     kubectl: (args, input) => exec(["kubectl", "--kubeconfig", at.kubeconfig, ...args], input === undefined ? {} : { input }),
     calicoctl: (args, o = {}) =>
-      exec([`${root}/setup/run.sh`, "tools/calicoctl/src/main.ts", ...args], { ...o, env: { ETCD_ENDPOINTS: at.etcd, ...o.env } }),
+      exec([`${root}/setup/run.sh`, "tools/calicoctl/src/main.ts", ...args], { ...o, env: { ...at.env, ...o.env } }),
     async podExec(key, argv, timeoutMs = 15_000) {
       const pid = pod(key)?.processes[0]?.pid;
       if (pid === undefined) return { code: 126, stdout: "", stderr: `pod ${key} has no process`, ms: 0 };
