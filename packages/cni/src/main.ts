@@ -30,9 +30,10 @@ app.defer(() => reporter.close());
 let running = 0;
 
 function onEnd(ended: Ended): void {
-  const { command = "unknown", fault, durationMs } = ended;
+  const { command = "unknown", fault, durationMs, stepsMs } = ended;
   metrics.inc("cni_calls_total", { command, code: String(fault?.code ?? 0) });
   metrics.observe("cni_call_seconds", durationMs / 1000, { command });
+  for (const [step, ms] of Object.entries(stepsMs)) metrics.observe("cni_step_seconds", ms / 1000, { command, step });
   const event = eventOf(ended, { node: options.node, at: new Date() });
   if (event !== undefined) reporter.event(`cni.${escapeToken(options.node)}.${command.toLowerCase()}`, event);
 }

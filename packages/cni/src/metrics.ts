@@ -10,6 +10,13 @@ export const METRICS: readonly MetricSpec[] = [
     labels: ["command"],
     buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30],
   },
+  {
+    name: "cni_step_seconds",
+    type: "histogram",
+    help: "Time of a step of a call: facts, ipam, kernel, endpoint, policy, datastore.",
+    labels: ["command", "step"],
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 10],
+  },
   { name: "cni_calls_running", type: "gauge", help: "Calls that are being worked on." },
   { name: "cni_deletes_waiting", type: "gauge", help: "DELs whose datastore part waits for the datastore." },
   { name: "cni_bad_requests_total", type: "counter", help: "Connections to the socket that did not speak the protocol." },

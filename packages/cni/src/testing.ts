@@ -158,3 +158,4 @@ export function leftIn(world: FakeWorld): string[] {
   const links = [...world.fakeKernel.namespaces.values()].flatMap((ns) => ns.links.map((l) => l.name)).filter((name) => name !== "lo");
   return [...[...keys, ...links].sort(), ...disagreements(world.store.dump())];
 }
+export { ROOT, startNode, type Call, type Outcome, type TestNode } from "./testing/node-kit.ts";

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { watch } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startNode } from "./node-kit.ts";
-import type { Outcome, TestNode } from "./node-kit.ts";
+import { startNode } from "../src/testing/node-kit.ts";
+import type { Outcome, TestNode } from "../src/testing/node-kit.ts";
 
 let node: TestNode;
 beforeAll(async () => {

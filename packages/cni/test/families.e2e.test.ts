@@ -2,8 +2,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startNode } from "./node-kit.ts";
-import type { TestNode } from "./node-kit.ts";
+import { startNode } from "../src/testing/node-kit.ts";
+import type { TestNode } from "../src/testing/node-kit.ts";
 
 let node: TestNode;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 /** An ADD that is killed before each of its effects in turn: what it left is taken by the next ADD, by DEL, or by GC. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROOT, startNode } from "./node-kit.ts";
-import type { Call, TestNode } from "./node-kit.ts";
+import { ROOT, startNode } from "../src/testing/node-kit.ts";
+import type { Call, TestNode } from "../src/testing/node-kit.ts";
 
 let node: TestNode;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 /** `node packages/cni/test/measure.ts [N]`: time of ADD and DEL through the executable, and the daemons' memory. As root. */
 import process from "node:process";
-import { startNode } from "./node-kit.ts";
+import { startNode } from "../src/testing/node-kit.ts";
 
 const N = Number(process.argv[2] ?? 100);
 await using node = await startNode();

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run, runOrThrow } from "@calico/linux";
 import { containerdConfig, makePauseImage, openCri } from "./cri-kit.ts";
 import type { Cri } from "./cri-kit.ts";
-import { startNode } from "./node-kit.ts";
-import type { TestNode } from "./node-kit.ts";
+import { startNode } from "../src/testing/node-kit.ts";
+import type { TestNode } from "../src/testing/node-kit.ts";
 
 const missing = (...programs: string[]) => programs.filter((p) => !["/usr/bin", "/usr/sbin", "/bin"].some((d) => existsSync(join(d, p))));
 const without = (...programs: string[]) => {

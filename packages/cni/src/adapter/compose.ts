@@ -45,7 +45,7 @@ export function openWorld(o: WorldOptions): World {
     isReady,
     appendToLog,
     deletes: openDeleteQueue(join(o.runDir, "cni-deletes")),
-    clock: { now: Date.now, pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
+    clock: { now: () => performance.timeOrigin + performance.now(), pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
     datastoreOf(target) {
       const wanted = target ?? o.defaultEtcd;
       if (wanted === undefined)

@@ -19,11 +19,12 @@ import type { Log, Ports, Settings } from "../ports.ts";
 import { assignAddresses } from "./addresses.ts";
 import { delegateDel } from "./delegate.ts";
 import type { Delegation } from "./delegate.ts";
-import { joinExisting, writeEndpoint } from "./endpoints.ts";
+import { ensureProfile, joinExisting, writeEndpoint } from "./endpoints.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, mtuOf, nodeOf } from "./identity.ts";
 import { waitForPolicy } from "./policy-wait.ts";
 import { passGates } from "./readiness.ts";
+import type { Stopwatch } from "./stopwatch.ts";
 import { unwire } from "./unwire.ts";
 import { wire } from "./wiring.ts";
 
@@ -33,6 +34,7 @@ export type Job = {
   readonly settings: Settings;
   readonly log: Log;
   readonly signal?: AbortSignal | undefined;
+  readonly watch: Stopwatch;
 };
 export type Added = { readonly result: CniResult; readonly workload: Workload };
 
@@ -45,7 +47,13 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
   const node = nodeOf(conf, { files: ports.files, settings: job.settings });
   const datastore = ports.datastoreOf(targetOf(conf));
   const workload = workloadOf(call, node);
-  const [, pod, namespace] = await Promise.all([checkReady(datastore), ...kubernetesFacts(ports, conf, workload)]);
+  const policyType = conf.policy?.type ?? "";
+  const [, pod, namespace] = await Promise.all([
+    checkReady(datastore),
+    ...kubernetesFacts(ports, conf, workload),
+    policyType === "" ? ensureProfile(datastore, workload, conf.name) : undefined,
+  ]);
+  job.watch.lap("facts");
   const wishes = wishesFor(job, { pod, namespace });
   const existing = workload.pod === undefined ? await joinExisting(ports, job, { datastore, workload }) : undefined;
   if (existing !== undefined) return { result: existing, workload };
@@ -55,6 +63,7 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
   await using undo = new AsyncDisposableStack();
   undo.defer(() => undoQuietly(job.log, "ipam", () => delegateDel(ports, { ...delegation, call: { ...call, command: "DEL" } })));
   const assigned = await assignAddresses(ports, delegation, wishes);
+  job.watch.lap("ipam");
   const addresses = assigned.ips.map((i) => hostCidr(i.address));
 
   undo.defer(() => undoQuietly(job.log, "veth", () => unwire(ports.kernel, workload.hostVeth)));
@@ -70,17 +79,20 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
     ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
   });
 
+  job.watch.lap("kernel");
+
   const stillWanted = () => {
     if (job.signal?.aborted === true) throw new CniFault("tryAgain", "the call took too long", "what it made is taken back");
   };
   stillWanted();
   const { controls: qos, problems } = qosOf(pod?.annotations ?? {});
   for (const problem of problems) job.log.warn("traffic limit not as written", { problem, endpoint: workload.wepName });
-  const policyType = conf.policy?.type ?? "";
   await writeEndpoint(datastore, workload, { network: conf.name, policyType, pod, wishes, qos, wiring: { mac, addresses } });
   stillWanted();
   undo.move();
+  job.watch.lap("endpoint");
   await waitForPolicy(ports, job, workload);
+  job.watch.lap("policy");
   return { result: resultOf(job, { assigned, addresses, mac, mtu, workload }), workload };
 }
 

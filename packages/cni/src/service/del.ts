@@ -20,8 +20,10 @@ const REMOVE_ATTEMPTS = 6;
 /** Everything that is not there already is no error. Answers which workload it was. */
 export async function del(ports: Ports, job: Job): Promise<Workload> {
   await unwirePod(ports.kernel, job.call);
+  job.watch.lap("kernel");
   const workload = workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
   await doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job) });
+  job.watch.lap("datastore");
   return workload;
 }
 

@@ -8,8 +8,12 @@ import type { Datastore, Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 
 export async function writeEndpoint(datastore: Datastore, workload: Workload, facts: EndpointFacts): Promise<void> {
-  if (facts.policyType === "") await ensureProfile(datastore, workload, facts.network);
-  const written = await datastore.resources.apply(endpointOf(workload, facts));
+  const endpoint = endpointOf(workload, facts);
+  // A pod is new nearly always; then one write does.
+  const created = await datastore.resources.create(endpoint);
+  if (created.ok) return;
+  if (created.error.kind !== "alreadyExists") throw cannotWrite(workload, created.error.message);
+  const written = await datastore.resources.apply(endpoint);
   if (!written.ok) throw cannotWrite(workload, written.error.message);
 }
 
@@ -17,7 +21,8 @@ function cannotWrite(w: Workload, why: string): CniFault {
   return new CniFault("internal", `cannot write the workload endpoint ${w.namespace}/${w.wepName}`, why);
 }
 
-async function ensureProfile({ resources }: Datastore, workload: Workload, network: string): Promise<void> {
+/** The network's own profile, for pods without Kubernetes' ones. */
+export async function ensureProfile({ resources }: Datastore, workload: Workload, network: string): Promise<void> {
   const made = await resources.create(networkProfile(workload, network));
   if (!made.ok && made.error.kind !== "alreadyExists")
     throw new CniFault("internal", `cannot write the profile ${network}`, made.error.message);

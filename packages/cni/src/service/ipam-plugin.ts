@@ -103,10 +103,11 @@ export async function ipamDel(
   const pod = o.call.args.get("K8S_POD_NAME");
   const namespace = o.call.args.get("K8S_POD_NAMESPACE");
   const legacy = pod && namespace ? [`${namespace}.${pod}`] : [];
-  for (const handle of [ipamHandle(o.conf.name, o.call.containerId), ...legacy]) {
+  const release = async (handle: string) => {
     const outcome = await ipam.releaseByHandle(handle);
     if (!outcome.ok && outcome.error.kind !== "notFound") throw ipamFault(`failed to release ${handle}`, outcome.error);
-  }
+  };
+  await Promise.all([ipamHandle(o.conf.name, o.call.containerId), ...legacy].map(release));
 }
 
 /** True addresses of the container in IPAM; a fault when there are none. */

@@ -23,6 +23,7 @@ import { gc, status } from "./gc.ts";
 import { targetOf } from "./etcd-target.ts";
 import { nodeOf } from "./identity.ts";
 import { doOrQueue } from "./settle-deletes.ts";
+import { makeStopwatch } from "./stopwatch.ts";
 import { teeLog } from "./tee-log.ts";
 import { ipamAdd, ipamCheck, ipamDel, withGateways } from "./ipam-plugin.ts";
 import { ipamPorts } from "./delegate.ts";
@@ -37,6 +38,8 @@ export type Ended = {
   readonly ips: readonly string[];
   readonly fault: CniFault | undefined;
   readonly durationMs: number;
+  /** Where the time went, in milliseconds. */
+  readonly stepsMs: Readonly<Record<string, number>>;
 };
 
 export type RunOptions = {
@@ -55,6 +58,7 @@ const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0
 /** One call from beginning to end; never throws. */
 export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd, signal }: RunOptions): Promise<Answer> {
   const start = ports.clock.now();
+  const watch = makeStopwatch(() => ports.clock.now());
   const known: { call?: CniCall; log: Log } = { log };
   const end = (o: Partial<Ended>) => {
     const { call } = known;
@@ -64,7 +68,8 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
       workload: undefined,
       ips: [],
       fault: undefined,
-      durationMs: ports.clock.now() - start,
+      durationMs: Math.round((ports.clock.now() - start) * 100) / 100,
+      stepsMs: watch.laps(),
       ...o,
     };
     logEnd(known.log, whole);
@@ -76,7 +81,7 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
     if (call.command === "VERSION") return { exit: 0, stdout: `${JSON.stringify(versionReply(version))}\n` };
     const conf = parseNetconf(invocation.stdin);
     known.log = teeLog(ports, log, conf);
-    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log, signal });
+    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log, signal, watch });
     end({ workload: output.workload, ips: output.ips ?? [] });
     return { exit: 0, stdout: output.body === undefined ? "" : `${JSON.stringify(output.body)}\n` };
   } catch (e) {
@@ -86,8 +91,8 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
   }
 }
 
-function logEnd(log: Log, { command, call, workload, ips, durationMs, fault }: Ended): void {
-  const what = { command, containerId: call?.containerId, endpoint: workload?.wepName, ips, durationMs };
+function logEnd(log: Log, { command, call, workload, ips, durationMs, stepsMs, fault }: Ended): void {
+  const what = { command, containerId: call?.containerId, endpoint: workload?.wepName, ips, durationMs, stepsMs };
   if (fault === undefined) log.info("call ended", what);
   else log.warn("call failed", { ...what, code: fault.code, msg: fault.message, details: fault.details });
 }

@@ -7,6 +7,7 @@ import { queuedDelete } from "../domain/queued-delete.ts";
 import type { QueuedDelete } from "../domain/queued-delete.ts";
 import type { Log, Ports, Settings } from "../ports.ts";
 import type { Job } from "./add.ts";
+import { makeStopwatch } from "./stopwatch.ts";
 import { within } from "./within.ts";
 
 /** A datastore that does not answer for this long is away, as far as DEL goes. */
@@ -40,10 +41,11 @@ export async function settleDeletes(
   let settled = 0;
   const waiting = ports.deletes.list();
   for (const { name, entry } of waiting) {
+    const watch = makeStopwatch(Date.now);
     const containerId = entry?.env.CNI_CONTAINERID;
     try {
       if (entry === undefined) throw new Error("the file is not what was written");
-      const job = { conf: parseNetconf(JSON.stringify(entry.conf)), call: parseCall(entry.env), settings: o.settings, log: o.log };
+      const job = { conf: parseNetconf(JSON.stringify(entry.conf)), call: parseCall(entry.env), settings: o.settings, log: o.log, watch };
       await within(
         STORE_MS,
         () => o.act(entry.plugin, job),

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { killChild, untilReady } from "@calico/datastore/testing";
-import { createNetns, deleteNetns, listNetns, netnsPath, run, runOrThrow } from "@calico/linux";
+import { createNetns, deleteNetns, listNetns, netnsPath, run, runOrThrow, withNetns } from "@calico/linux";
 
-export const ROOT = new URL("../../..", import.meta.url).pathname;
+export const ROOT = new URL("../../../..", import.meta.url).pathname;
 const RUN = join(ROOT, "setup/run.sh");
 const ETCD = "http://127.0.0.1:23790";
 
@@ -85,7 +85,7 @@ export async function startNode(): Promise<TestNode> {
   const launch = async (name: string, command: readonly string[], probe: readonly string[]): Promise<void> => {
     const child = spawn("nsenter", [`--net=${netnsPath(ns)}`, "--", ...command], { stdio: ["ignore", "ignore", "pipe"] });
     children.set(name, child);
-    child.stderr?.on("data", (chunk: Buffer) => logs.set(name, ((logs.get(name) ?? "") + chunk.toString()).slice(-20_000)));
+    child.stderr?.on("data", (chunk: Buffer) => logs.set(name, ((logs.get(name) ?? "") + chunk.toString()).slice(-2_000_000)));
     const ready = async () => (await run(probe, { netnsPath: netnsPath(ns) })).code === 0;
     await untilReady(child, ready, () => `Cannot start ${name}: ${logs.get(name) ?? "it said nothing"}`);
   };
@@ -204,12 +204,15 @@ function stdinOf({ conf = {} }: Call): string {
   return JSON.stringify({ ...base, ipam: { type: "calico-ipam" }, policy: {}, ...conf });
 }
 
+/** As a runtime in that namespace would: the new process inherits the namespace of the thread that makes it. */
 function exec(
-  command: readonly string[],
+  [file = "", ...args]: readonly string[],
   o: { env: Record<string, string>; stdin: string; netns: string },
 ): Promise<{ exit: number | undefined; stdout: string }> {
   return new Promise((resolve) => {
-    const child = spawn("/usr/bin/nsenter", [`--net=${o.netns}`, "--", ...command], { env: o.env, stdio: ["pipe", "pipe", "ignore"] });
+    const child = withNetns(o.netns, () => ({
+      process: spawn(file, args, { env: o.env, stdio: ["pipe", "pipe", "ignore"] }),
+    })).process;
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     // The executable may end before it read everything.
