@@ -81,7 +81,7 @@ const claimant = {
   ...pod("web"),
   metadata: { ...pod("web").metadata, name: "node1-k8s-aaa-eth0" },
   spec: { ...(pod("web") as { readonly spec?: object }).spec, ipNetworks: ["10.0.0.77/32"] },
-} as AnyObject;
+} as unknown as AnyObject;
 
 const SCENARIOS: Readonly<Record<string, readonly Snapshot[]>> = {
   "pods come and go": [base, without("client"), without("web"), base],

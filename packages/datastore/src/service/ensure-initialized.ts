@@ -1,3 +1,4 @@
+import type { ClusterInformation } from "@calico/model";
 import { DEFAULT_TIERS, defaultTier } from "../domain/built-in.ts";
 import type { ResourceClient } from "./resource-client.ts";
 
@@ -40,12 +41,7 @@ async function ensureClusterInformation(client: ResourceClient, { clusterType = 
   }
 }
 
-type Info = Extract<Awaited<ReturnType<typeof getInfo>>, { ok: true }>["value"];
-function getInfo(client: ResourceClient) {
-  return client.get({ kind: "ClusterInformation", name: "default" });
-}
-
-async function refresh(client: ResourceClient, info: Info, clusterType: string, calicoVersion: string | undefined) {
+async function refresh(client: ResourceClient, info: ClusterInformation, clusterType: string, calicoVersion: string | undefined) {
   const types = (info.spec.clusterType ?? "").split(",").filter((t) => t !== "");
   const wanted = [...new Set([...types, ...clusterType.split(",").filter((t) => t !== "")])];
   const version = calicoVersion ?? info.spec.calicoVersion;
