@@ -35,8 +35,8 @@ let dir: string;
 let syncer: AsyncDisposable;
 const revisions: Record<string, number> = {};
 
-const deny = aPolicy("deny", { selector: "app == 'web'", ingress: [] }, "shop");
-const allow = { ...deny, spec: { ...deny.spec, ingress: [{ action: "Allow", source: { selector: "app == 'client'" } }] } };
+const deny = aPolicy("deny", { selector: "app == 'web'", ingress: [{ action: "Deny" }] }, "shop");
+const allow = { ...deny, spec: { ...deny.spec, ingress: [{ action: "Allow" }] } };
 const must = async <T>(done: Promise<{ ok: boolean; value?: T; error?: unknown }>): Promise<void> => {
   const result = await done;
   if (!result.ok) throw new Error(JSON.stringify(result.error));
@@ -107,13 +107,13 @@ test("timeline: created, updated with its fields, deleted; filters", async () =>
   expect(entries.map((e) => `${e.change} ${e.object} ${e.fields.map((f) => f.path).join(",")} ${e.author}`)).toEqual([
     "created NetworkPolicy(shop/deny)  unknown",
     "created GlobalNetworkPolicy(security.base)  unknown",
-    "updated NetworkPolicy(shop/deny) spec.ingress[0] unknown",
+    "updated NetworkPolicy(shop/deny) spec.ingress[0].action unknown",
     "deleted GlobalNetworkPolicy(security.base)  unknown",
   ]);
   expect(Math.abs(Date.parse(entries[0]!.time) - Date.now())).toBeLessThan(120_000);
   const table = await replay(`timeline -n shop --since ${revisions["denied"]! + 1}`);
   expect(table.out).toMatch(
-    /^TIME +REVISION +CHANGE +OBJECT +BY +FIELDS\n\S+Z +\d+ +updated +NetworkPolicy\(shop\/deny\) +unknown +spec.ingress\[0\]\n$/,
+    /^TIME +REVISION +CHANGE +OBJECT +BY +FIELDS\n\S+Z +\d+ +updated +NetworkPolicy\(shop\/deny\) +unknown +spec.ingress\[0\]\.action\n$/,
   );
   const found = JSON.parse((await replay("timeline --kind Node -o json")).out) as { change: string; late: boolean }[];
   expect(found.map((e) => `${e.change} ${e.late}`)).toEqual(["found true", "found true"]);
@@ -168,7 +168,7 @@ test("archive: same answers as the live log, no secrets, bounded, refused when c
   expect(await replay(`export ${file}`)).toMatchObject({ code: 0 });
   const text = gunzipSync(readFileSync(file)).toString();
   expect(text).not.toContain("hunter2");
-  expect(text).toContain(`"secretKeyRef":{"name":"bgp","key":"tor"}`);
+  expect(/"secretKeyRef":\{"(name":"bgp","key":"tor|key":"tor","name":"bgp)"\}/.test(text)).toBe(true);
   expect(await replay(`import ${file}`)).toMatchObject({ code: 0 });
   for (const command of [
     `timeline --kind NetworkPolicy`,

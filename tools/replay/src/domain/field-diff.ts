@@ -19,11 +19,14 @@ export function diffFields(from: unknown, to: unknown): readonly FieldChange[] {
 }
 
 function collect(path: string, from: unknown, to: unknown, into: FieldChange[]): void {
-  if (BOOKKEEPING.has(path) || Object.is(from, to) || (isNothing(from) && isNothing(to))) return;
+  if (BOOKKEEPING.has(path) || Object.is(from, to)) return;
   if (Array.isArray(from) && Array.isArray(to)) {
     for (let i = 0; i < Math.max(from.length, to.length); i++) collect(`${path}[${i}]`, from[i], to[i], into);
   } else if (isObject(from) && isObject(to)) {
-    for (const name of new Set([...Object.keys(from), ...Object.keys(to)])) collect(join(path, name), get(from, name), get(to, name), into);
+    for (const name of new Set([...Object.keys(from), ...Object.keys(to)])) {
+      const [was, is] = [get(from, name), get(to, name)];
+      if (!isNothing(was) || !isNothing(is)) collect(join(path, name), was, is, into);
+    }
   } else {
     into.push({ path, ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
   }
