@@ -94,3 +94,69 @@ test("parseWepName: the inverse of wepName", () => {
 test("vethName: the name that Calico gives", () => {
   expect(vethName("default", "nginx")).toBe("calic440f455693");
 });
+
+// Source: facts §2.1.5, §2.3.1-2.3.5, §2.5.9: paths that Calico's own parser must take, and must not.
+test.for<{ key: string; want: unknown }>([
+  { key: `${ROOT}/globalnetworkpolicies/my-network-policy`, want: { ref: { kind: "GlobalNetworkPolicy", name: "my-network-policy" } } },
+  {
+    key: `${ROOT}/networkpolicies/default/knp.default.x`,
+    want: { ref: { kind: "NetworkPolicy", namespace: "default", name: "knp.default.x" } },
+  },
+  { key: `${ROOT}/bgpfilters/f`, want: { ref: { kind: "BGPFilter", name: "f" } } },
+  { key: `${ROOT}/caliconodestatuses/n`, want: { ref: { kind: "CalicoNodeStatus", name: "n" } } },
+  { key: `${ROOT}/livemigrations/ns/m`, want: { ref: { kind: "LiveMigration", namespace: "ns", name: "m" } } },
+  {
+    key: `${ROOT}/stagedkubernetesnetworkpolicies/ns/p`,
+    want: { ref: { kind: "StagedKubernetesNetworkPolicy", namespace: "ns", name: "p" } },
+  },
+  { key: `${ROOT}/hostendpoints/a%2fb%25c`, want: { ref: { kind: "HostEndpoint", name: "a/b%c" } } },
+  { key: `${ROOT}/profiles/ksa.default.my-sa`, want: { ref: { kind: "Profile", name: "ksa.default.my-sa" } } },
+  {
+    key: "/calico/ipam/v2/assignment/ipv6/block/fd00:10:244::-122",
+    want: { ref: { kind: "IPAMBlock", name: "fd00-10-244---122" }, cidr: "fd00:10:244::/122" },
+  },
+  {
+    key: "calico/ipam/v2/host/node-1.example/ipv4/block/10.0.0.0-26",
+    want: {
+      ...{ ref: { kind: "BlockAffinity", name: "node-1.example-10-0-0-0-26" }, cidr: "10.0.0.0/26" },
+      ...{ host: "node-1.example", affinityType: "host" },
+    },
+  },
+  {
+    key: "/calico/ipam/v2/virtual/load-balancer/ipv4/block/10.0.0.0-26",
+    want: {
+      ...{ ref: { kind: "BlockAffinity", name: "load-balancer-10-0-0-0-26" }, cidr: "10.0.0.0/26" },
+      ...{ host: "load-balancer", affinityType: "virtual" },
+    },
+  },
+  ...[
+    `${ROOT}/globalnetworkpolicies/default/x`,
+    `${ROOT}/livemigrations/m`,
+    `${ROOT}/NetworkPolicies/default/x`,
+    `${ROOT}/networkpolicies/default/a/b`,
+    `${ROOT}/kubernetesnetworkpolicies/default/x`,
+    `${ROOT}//x`,
+    ROOT,
+    "/calico",
+    "/calico/v1/Ready",
+    "/calico/v1/host/h/workload/k8s/ns%2fpod/endpoint/eth0",
+    "/calico/felix/v1/host/h/endpoint/e",
+    "/calico/ipam/v2/host/n/ipv4/block/",
+    "/calico/ipam/v2/host/n/ipv4/block/10.0.0.1-26",
+    "/calico/ipam/v2/other/n/ipv4/block/10.0.0.0-26",
+    "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-26/x",
+  ].map((key) => ({ key, want: undefined })),
+])("parseKey: $key as Calico's parser", ({ key, want }) => {
+  expect(parseKey(key)).toEqual(want);
+});
+
+test("parseKey: never throws, and what it takes is what keyOf makes", () => {
+  const piece = fc.constantFrom("networkpolicies", "tiers", "default", "a.b", "%2f", "%25", "", "ipv4", "block", "host", "10.0.0.0-26");
+  fc.assert(
+    fc.property(fc.constantFrom(`${ROOT}/`, "/calico/ipam/v2/", "/"), fc.array(piece, { maxLength: 6 }), (root, pieces) => {
+      const parsed = parseKey(`${root}${pieces.join("/")}`);
+      if (parsed === undefined || parsed.cidr !== undefined || /[%/]/.test(`${parsed.ref.namespace}${parsed.ref.name}`)) return;
+      expect(parseKey(keyOf(parsed.ref))).toEqual(parsed);
+    }),
+  );
+});
