@@ -100,7 +100,7 @@ export function renderBlock(block: Block): string {
     ...(block.affinityClaimTime === undefined ? [] : [`"affinity_claim_time":${JSON.stringify(block.affinityClaimTime)}`]),
     `"allocations":${JSON.stringify(block.allocations)}`,
     `"unallocated":${JSON.stringify(block.unallocated)}`,
-    `"attributes":${JSON.stringify(block.attributes.map(renderAttribute))}`,
+    `"attributes":[${block.attributes.map(renderAttribute).join(",")}]`,
     `"sequenceNumber":${block.sequenceNumber}`,
     `"sequenceNumberForAllocation":{${sequences.map(([k, v]) => `"${k}":${v}`).join(",")}}`,
     `"deleted":false`,
@@ -108,13 +108,20 @@ export function renderBlock(block: Block): string {
   return `{${fields.join(",")}}`;
 }
 
-function renderAttribute(a: BlockAttribute): Record<string, unknown> {
-  return {
+/** Attributes never change, and a block is written as often as it gives addresses. */
+const rendered = new WeakMap<BlockAttribute, string>();
+
+function renderAttribute(a: BlockAttribute): string {
+  const known = rendered.get(a);
+  if (known !== undefined) return known;
+  const text = JSON.stringify({
     ...(a.handleId === undefined ? {} : { handle_id: a.handleId }),
     ...(a.secondary === undefined ? {} : { secondary: sortedMap(a.secondary) }),
     ...(a.alternate === undefined ? {} : { alternateOwnerAttrs: sortedMap(a.alternate) }),
     ...(a.releasedAt === undefined ? {} : { releasedAt: a.releasedAt }),
-  };
+  });
+  rendered.set(a, text);
+  return text;
 }
 
 function sortedMap(map: Readonly<Record<string, string>>): Record<string, string> {

@@ -99,7 +99,8 @@ function internAttribute(
   attributes: readonly BlockAttribute[],
   wanted: BlockAttribute,
 ): { attributes: readonly BlockAttribute[]; index: number } {
-  const at = attributes.findIndex((a) => a.releasedAt === undefined && attributeKey(a) === attributeKey(wanted));
+  const key = attributeKey(wanted);
+  const at = attributes.findIndex((a) => a.releasedAt === undefined && a.handleId === wanted.handleId && attributeKey(a) === key);
   return at >= 0 ? { attributes, index: at } : { attributes: [...attributes, wanted], index: attributes.length };
 }
 

@@ -90,7 +90,8 @@ export function collect(block: Block, time: Cooldown): Block {
   const cold = block.allocations.flatMap((a, ordinal) => (a !== null && isCold(block.attributes[a], time) ? [ordinal] : []));
   const chosen = new Set(cold);
   const allocations = block.allocations.map((a, ordinal) => (chosen.has(ordinal) ? null : a));
-  const used = block.attributes.map((_, i) => allocations.includes(i));
+  const inUse = new Set(allocations);
+  const used = block.attributes.map((_, i) => inUse.has(i));
   if (cold.length === 0 && used.every(Boolean)) return block;
   const sequences = new Map([...block.sequenceNumberForAllocation].filter(([ordinal]) => !chosen.has(ordinal)));
   const renumbered = used.map((_, i) => used.slice(0, i).filter(Boolean).length);
