@@ -166,6 +166,13 @@ test.for([">", "calico.status.>", "_INBOX.>", "_INBOX_node2%2Eexample.>", "$SYS.
   },
 );
 
+test("a node's credential cannot have the server write state for it, by a push consumer", async () => {
+  const nc = await loginAs("node1");
+  const config = { deliver_subject: "calico.v3.ippools._.evil", filter_subject: "calico.v3.>", ack_policy: "none", deliver_policy: "all" };
+  const answer = await nc.request(`${JS}.CONSUMER.CREATE.CALICO`, JSON.stringify({ stream_name: "CALICO", config }), { timeout: 2000 });
+  expect(answer.json<{ error?: { description: string } }>().error?.description).toMatch(/forms a cycle/);
+});
+
 test("what was refused changed nothing", async () => {
   const nc = await loginAs("ctl");
   const jsm = await jetstreamManager(nc, { checkAPI: false });
