@@ -1,0 +1,109 @@
+/** Runs in the cluster's client namespace: counts up in etcd by compare-and-swap, follows the bus, and says both each 100 ms. */
+import process from "node:process";
+import { openFeed } from "@calico/bus";
+import { makeLogger } from "@calico/daemon";
+import { openEtcd } from "@calico/datastore";
+
+const [etcd = "", nats = ""] = process.argv.slice(2);
+const log = makeLogger({ component: "exerciser", level: "warn" });
+const stop = new AbortController();
+const stopWriting = new AbortController();
+const store = openEtcd({ endpoints: etcd.split(","), log });
+const feed = openFeed({
+  servers: nats.split(","),
+  name: "exerciser",
+  kinds: ["IPPool"],
+  signal: stop.signal,
+  log,
+  etcd: { endpoints: etcd.split(",") },
+  limits: { rehomeMs: 3000, fallBackMs: 6000, returnMs: 3000 },
+});
+const prefix = "/calico/resources/v3/projectcalico.org/ippools/";
+
+const applied = new Map<string, { n: number; revision: number }>();
+const faults: string[] = [];
+let [acked, events, unknown] = [0, 0, 0];
+const ackedOf = new Map<string, { n: number; revision: number }>();
+
+const following = (async () => {
+  for await (const batch of feed) {
+    for (const event of batch) {
+      if (event.kind === "inSync") continue;
+      events++;
+      const before = applied.get(event.key);
+      if (event.kind === "deleted") faults.push(`deleted ${event.key}`);
+      else {
+        const { n } = event.value as { n: number };
+        if (before !== undefined && (n <= before.n || event.revision <= before.revision))
+          faults.push(`${event.key}: ${n} after ${before.n}`);
+        applied.set(event.key, { n, revision: event.revision });
+      }
+    }
+  }
+})();
+
+/** One key, counted up by one writer: a lost answer is looked up before going on. */
+async function count(key: string): Promise<void> {
+  let at = (await untilAnswered(() => store.get(key)))?.modRevision ?? 0;
+  for (let n = 1; !stopWriting.signal.aborted;) {
+    try {
+      const value = JSON.stringify({ n });
+      const done = at === 0 ? await store.create(key, value) : await store.update(key, value, at);
+      if (!done.ok) throw new Error(`somebody else wrote ${key}: ${JSON.stringify(done.error)}`);
+      at = done.value.modRevision;
+    } catch (error) {
+      if (!(error instanceof Error && error.name === "StoreUnavailable")) {
+        faults.push(String(error));
+        return;
+      }
+      unknown++;
+      const found = await untilAnswered(() => store.get(key));
+      const have = found === undefined ? 0 : (JSON.parse(found.value) as { n: number }).n;
+      at = found?.modRevision ?? 0;
+      const least = ackedOf.get(key)?.n ?? 0;
+      if (have < least) faults.push(`${key}: ${least} was acknowledged, etcd has ${have}`);
+      n = have + 1;
+      continue;
+    }
+    ackedOf.set(key, { n, revision: at });
+    acked++;
+    n++;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function untilAnswered<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  while (!stop.signal.aborted) {
+    try {
+      return await ask();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100)); // without a quorum nobody answers
+    }
+  }
+  return undefined;
+}
+
+const counting = Promise.all(Array.from({ length: 4 }, (_, i) => count(`${prefix}count${i}`)));
+const saying = setInterval(
+  () => console.log(JSON.stringify({ acked, events, unknown, faults: faults.length, source: feed.status().source })),
+  100,
+);
+let writing = true;
+process.stdin.on("data", () => (writing = false));
+while (writing) await new Promise((resolve) => setTimeout(resolve, 50));
+
+stopWriting.abort();
+await counting;
+const caughtUp = () => [...ackedOf].every(([key, { n }]) => (applied.get(key)?.n ?? 0) >= n);
+const end = Date.now() + 20_000;
+while (!caughtUp() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+const { items } = await store.list(prefix);
+const inStore = Object.fromEntries(items.map((kv) => [kv.key, (JSON.parse(kv.value) as { n: number }).n]));
+clearInterval(saying);
+console.log(
+  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(applied), inStore, unknown }),
+);
+stop.abort();
+await following;
+await store.close();
+process.exit(0);
