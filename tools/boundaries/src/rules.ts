@@ -97,7 +97,7 @@ export const RULES: readonly Rule[] = [
     name: "nothing-imports-tools",
     why: "tools stand on packages, never the reverse",
     in: /^packages\//,
-    finds: (facts) => importsLike(facts, /^@calico\/(bench|boundaries|calicoctl|lab|testrun)(\/|$)/),
+    finds: (facts) => importsLike(facts, /^@calico\/(bench|boundaries|calicoctl|lab|replay|testrun)(\/|$)/),
   },
   {
     name: "package-roots",

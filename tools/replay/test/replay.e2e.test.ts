@@ -214,3 +214,22 @@ test("a node that nobody knows, a server that is not there, an option that is wr
     err: expect.stringContaining('Cannot understand the time "yesterday"'),
   });
 });
+
+test("an object that changed more often than the log keeps: refused before its first kept change, left out with --partial", async () => {
+  const busy = aNamespaceProfile("busy", { n: "0" });
+  const key = keyOf({ kind: "Profile", name: busy.metadata.name });
+  for (let n = 0; n < 70; n++) await store.put(key, JSON.stringify({ ...busy, spec: { labelsToApply: { n: String(n) } } }));
+  const first = (await store.get(key))!.modRevision - 69;
+  await synced();
+  const command = `state --kind Profile --at ${first}`;
+  const refused = await replay(command);
+  expect(refused).toMatchObject({ code: 2, out: "" });
+  expect(refused.err).toContain(`the history of Profile(kns.busy) begins at revision ${first + 6} `);
+  const partial = await replay(`${command} --partial`);
+  expect(partial.code).toBe(0);
+  expect(partial.out).toContain("kns.shop");
+  expect(partial.out).not.toContain("kns.busy");
+  expect(await replay(`state --kind Profile --at ${first + 6}`)).toMatchObject({ code: 0, out: expect.stringContaining('n: "6"') });
+  expect(await replay(`state --kind Node --at ${first}`)).toMatchObject({ code: 0 });
+  expect((await replay("timeline --name kns.busy")).out).toMatch(/found +Profile\(kns\.busy\)/);
+});

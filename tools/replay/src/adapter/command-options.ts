@@ -1,7 +1,7 @@
 /** Options that commands share, and their parsing. */
 import type { NatsAccess } from "@calico/bus";
 import { isKind, type Kind, KINDS, parseCidr, type Cidr } from "@calico/model";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parsePoint, type Point, POINT_HELP } from "../domain/point.ts";
 
 export type SourceOptions = Omit<NatsAccess, "node"> & {

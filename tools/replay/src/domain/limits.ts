@@ -8,25 +8,23 @@ export type Limits = {
   readonly beyond?: string;
   readonly missing: readonly string[];
   readonly notes: readonly string[];
-  readonly hidden: ReadonlySet<string>;
 };
 
 const NEVER_COMPLETE = "the log has never shown the whole store yet: its syncer has not caught up";
 
 const at = ({ revision, atMs }: Position): string => `revision ${revision} (${formatTime(atMs)})`;
 
-/** Limits of an answer about the objects of `wants` at `point`. `hidden` are the keys that such an answer leaves out. */
+/** Limits of an answer about the objects of `wants` at `point`. */
 export function limitsAt(history: History, point: Point, wants: (ref: ParsedKey) => boolean): Limits {
   const { begin, truncated, gaps, forgotten, end, archived } = history;
   if (begin === undefined) {
-    return { beyond: NEVER_COMPLETE, missing: [], notes: [], hidden: new Set() };
+    return { beyond: NEVER_COMPLETE, missing: [], notes: [] };
   }
   if (!isAt(begin, point)) {
     return {
       beyond: `the history begins at ${at(begin)}, there is nothing of ${formatPoint(point)}`,
       missing: [],
       notes: [],
-      hidden: new Set(),
     };
   }
   const cut = [...truncated].filter(([key, first]) => !isAt(first, point) && wantsKey(key, wants));
@@ -40,7 +38,7 @@ export function limitsAt(history: History, point: Point, wants: (ref: ParsedKey)
   const isPast =
     point.by === "revision" ? point.revision > end.revision : point.by === "time" && archived !== undefined && point.atMs > end.atMs;
   if (isPast) notes.push(`the history ends at ${at(end)}: that is what is shown`);
-  return { missing: missing.toSorted(), notes, hidden: new Set(cut.map(([key]) => key)) };
+  return { missing: missing.toSorted(), notes };
 }
 
 /** Limits of the changes since a point. */
