@@ -40,6 +40,11 @@ test.for<{ name: string; value: unknown; want: unknown }>([
     want: { annotations: { last: `{"spec":{"apiKey":"${REDACTED}","a":1}}` } },
   },
   { name: "a URL", value: { url: "https://me:secret@host/p" }, want: { url: `https://${REDACTED}@host/p` } },
+  {
+    name: "a label's name in a selector stays",
+    value: { matchExpressions: [{ key: "app" }] },
+    want: { matchExpressions: [{ key: "app" }] },
+  },
   { name: "text like JSON", value: { a: "{not" }, want: { a: "{not" } },
 ])("redact: $name", ({ value, want }) => {
   expect(redact(value)).toEqual(want);

@@ -8,7 +8,7 @@ export const REDACTED = "REDACTED";
 
 const SECRET_WORD = /^(password|passwd|passphrase|pass|token|secret|key|psk|apikey|credential|credentials|authorization|cookie)s?$/;
 /** Maps whose names are a user's own and whose values selectors are matched against; and references. */
-const KEPT: ReadonlySet<string> = new Set(["labels", "labelsToApply", "secretKeyRef", "matchLabels"]);
+const KEPT: ReadonlySet<string> = new Set(["labels", "labelsToApply", "secretKeyRef", "matchLabels", "matchExpressions"]);
 
 export function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact);
