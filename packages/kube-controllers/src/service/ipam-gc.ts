@@ -11,7 +11,7 @@ import { RESOURCES } from "@calico/kube-client";
 import type { Logger, Metrics } from "@calico/daemon";
 import type { Store } from "@calico/datastore";
 import { contradictions } from "../domain/ipam-gc-census.ts";
-import { gaugesOf } from "../domain/ipam-gc-gauges.ts";
+import { type Gauge, gaugesOf } from "../domain/ipam-gc-gauges.ts";
 import { dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
 import { isNodeGone, judge } from "../domain/ipam-gc.ts";
 import { namedFacts } from "../domain/facts.ts";
@@ -62,8 +62,9 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
   let emptySince: ReadonlyMap<string, number> = new Map();
   let status: GcStatus = { inSync: false, pending: 0, failing: 0, lastScan: undefined, allocations: 0, contradictions: [] };
   const seenNodes = new Set<string>();
-  const shown = new Map<string, { name: string; labels: Readonly<Record<string, string>> }>();
+  const board = makeBoard(ports.metrics);
   const wake = makeAlarm();
+  const periodMs = options.graceMs > 0 ? options.graceMs / 2 : PERIOD_WITHOUT_GRACE_MS;
 
   const judgeAll = (seen: Look): readonly Judged[] => {
     for (const node of seen.world.calicoNodes.keys()) if (!isNodeGone(node, seen.world)) seenNodes.add(node);
@@ -104,12 +105,7 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     const left = judged.filter(({ allocation }) => !released.has(allocation.id));
     const candidates = new Set(left.flatMap(({ allocation: a, verdict: v }) => (v.kind === "unowned" ? [a.id] : [])));
     const gauges = gaugesOf({ ...seen.census, allocations: left.map((j) => j.allocation) }, { candidates, pools: seen.utilization });
-    const now = new Set(gauges.map((g) => `${g.name} ${JSON.stringify(g.labels)}`));
-    for (const [key, { name, labels }] of shown) if (!now.has(key)) ports.metrics.set(name, 0, labels);
-    for (const { name, labels, value } of gauges) {
-      ports.metrics.set(name, value, labels);
-      shown.set(`${name} ${JSON.stringify(labels)}`, { name, labels });
-    }
+    board.show(gauges);
     const wrong = contradictions(seen.census, seen.world.endpoints, seen.isInPool);
     const undated = left.filter(({ allocation, verdict }) => verdict.kind !== "owned" && !ledger.has(allocation.id)).length;
     ports.metrics.set("ipam_addresses_without_owner", undated);
@@ -126,34 +122,36 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     };
   }
 
-  async function scanOften(): Promise<void> {
-    while (!ports.signal.aborted) {
-      let delayMs = options.graceMs > 0 ? options.graceMs / 2 : PERIOD_WITHOUT_GRACE_MS;
-      try {
-        await scan();
-        ports.metrics.inc("ipam_gc_scans_total", { outcome: "ok" });
-      } catch (error) {
-        if (ports.signal.aborted) return;
-        ports.metrics.inc("ipam_gc_scans_total", { outcome: "failed" });
-        ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs: RETRY_MS, error });
-        delayMs = RETRY_MS;
-      }
-      await wake.wait(delayMs, ports.signal);
-    }
-  }
-
-  async function watchNodes(): Promise<void> {
-    const nodePorts = ports as unknown as ControllerPorts;
-    for await (const event of follow(nodePorts, "ipam-gc", { resource: RESOURCES.nodes, project: namedFacts }))
-      if (event.kind === "deleted") wake.ring(AFTER_NODE_MS);
-  }
-
   return {
     name: "ipam-gc",
     status: () => status,
     scan,
-    run: async () => void (await Promise.all([scanOften(), watchNodes()])),
+    run: async () => void (await Promise.all([scanOften(ports, { scan, periodMs, wake }), watchNodes(ports, wake)])),
   };
+}
+
+type Alarm = ReturnType<typeof makeAlarm>;
+
+async function scanOften(ports: GcPorts, o: { scan: () => Promise<void>; periodMs: number; wake: Alarm }): Promise<void> {
+  while (!ports.signal.aborted) {
+    let delayMs = o.periodMs;
+    try {
+      await o.scan();
+      ports.metrics.inc("ipam_gc_scans_total", { outcome: "ok" });
+    } catch (error) {
+      if (ports.signal.aborted) return;
+      ports.metrics.inc("ipam_gc_scans_total", { outcome: "failed" });
+      ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs: RETRY_MS, error });
+      delayMs = RETRY_MS;
+    }
+    await o.wake.wait(delayMs, ports.signal);
+  }
+}
+
+async function watchNodes(ports: GcPorts, wake: Alarm): Promise<void> {
+  const nodePorts = ports as unknown as ControllerPorts;
+  for await (const event of follow(nodePorts, "ipam-gc", { resource: RESOURCES.nodes, project: namedFacts }))
+    if (event.kind === "deleted") wake.ring(AFTER_NODE_MS);
 }
 
 /** An API server that knows no node at all is a wrong or an emptied one, and no evidence of anything. */
@@ -164,6 +162,22 @@ async function lookSafely(ports: GcPorts): Promise<Look> {
       `Cannot judge ${seen.census.allocations.length} addresses: the Kubernetes API knows no node at all; is it the right one?`,
     );
   return seen;
+}
+
+/** Gauges with labels: those that are not there any more show 0. */
+function makeBoard(metrics: GcPorts["metrics"]): { show(gauges: readonly Gauge[]): void } {
+  const keyOf = (g: Pick<Gauge, "name" | "labels">) => `${g.name} ${JSON.stringify(g.labels)}`;
+  const shown = new Map<string, Pick<Gauge, "name" | "labels">>();
+  return {
+    show(gauges) {
+      const now = new Set(gauges.map(keyOf));
+      for (const [key, { name, labels }] of shown) if (!now.has(key)) metrics.set(name, 0, labels);
+      for (const gauge of gauges) {
+        metrics.set(gauge.name, gauge.value, gauge.labels);
+        shown.set(keyOf(gauge), gauge);
+      }
+    },
+  };
 }
 
 /** A wait that can be cut short, to a given rest. */
