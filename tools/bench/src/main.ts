@@ -4,12 +4,13 @@ import { untilSignal } from "@calico/daemon";
 import Table from "cli-table3";
 import { Argument, Command } from "commander";
 import type { Row, Suite } from "./row.ts";
+import { bus } from "./suites/bus.ts";
 import { cni } from "./suites/cni.ts";
 import { demo } from "./suites/demo.ts";
 import { ipam } from "./suites/ipam.ts";
 import { replay } from "./suites/replay.ts";
 
-const suites: Readonly<Record<string, Suite>> = { cni, demo, ipam, replay };
+const suites: Readonly<Record<string, Suite>> = { bus, cni, demo, ipam, replay };
 const listed = Object.entries(suites).map(([name, { description }]) => `  ${name.padEnd(8)} ${description}`);
 
 await new Command("bench")
