@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Etcd3, IOptions } from "etcd3";
 import { StoreUnavailable } from "../ports.ts";
-import { faultOf, reasonOf } from "./etcd-faults.ts";
+import { faultOf, isDeadline, reasonOf } from "./etcd-faults.ts";
 import { checkIdentity, identityOptions } from "./etcd-identity.ts";
 import { makeHostPolicies } from "./etcd-hosts.ts";
 import { type EtcdTls, type EtcdTlsFiles, makeTlsSource } from "./etcd-tls.ts";
@@ -46,6 +46,7 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
     raw,
     async call(what, kind, action) {
       const until = Date.now() + timeoutMs;
+      let earlier: unknown; // why it did not get through before: the last attempt often only runs out of time
       for (;;) {
         const etcd = await raw();
         try {
@@ -55,7 +56,9 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
         } catch (cause) {
           const fault = faultOf(cause);
           const again = fault === "notSent" || (fault === "broken" && kind === "read");
-          if (!again || closed.aborted || Date.now() + RETRY_MS >= until) throw unavailable({ what, endpoints, fault, kind, cause });
+          if (!again || closed.aborted || Date.now() + RETRY_MS >= until)
+            throw unavailable({ what, endpoints, fault, kind, cause: isDeadline(cause) ? (earlier ?? cause) : cause });
+          if (!isDeadline(cause)) earlier = cause;
           await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         }
       }
@@ -128,7 +131,10 @@ function unavailable(o: {
   kind: "read" | "write";
   cause: unknown;
 }): StoreUnavailable {
-  const reason = reasonOf(o.cause);
+  const reason = reasonOf(
+    o.cause,
+    o.endpoints.some((url) => url.startsWith("https:")),
+  );
   const outcome = o.kind === "read" || o.fault === "notSent" || o.fault === "refused" ? "notApplied" : "unknown";
   const advice = o.fault === "refused" ? "" : `; check that etcd runs at ${o.endpoints.join(", ")}`;
   return new StoreUnavailable(`Cannot ${o.what}: ${reason}${advice}`, { outcome, cause: o.cause });

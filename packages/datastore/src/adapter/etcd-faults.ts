@@ -27,11 +27,16 @@ const BROKEN: ReadonlySet<string> = new Set([
 ]);
 
 /** The text of a fault for people: gRPC's own, and what to do about it where TLS is the cause. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown, secure = false): string {
   const message = error instanceof Error ? error.message : String(error);
   const tls = TLS_ADVICE.find(({ when }) => when.test(message));
-  return tls === undefined ? message : `${tls.advice} (${message})`;
+  if (tls !== undefined) return `${tls.advice} (${message})`;
+  return secure && CUT.test(message) ? `${CUT_ADVICE} (${message})` : message;
 }
+
+/** TLS 1.3 tells a client of a refusal after the handshake: often all it sees is that the connection ends. */
+const CUT = /EPIPE|ECONNRESET|ECONNABORTED|Connection (dropped|closed)|socket hang up|Protocol error/i;
+const CUT_ADVICE = "etcd cut the connection, as it does with a client whose certificate it does not take; see --etcd-cert and --etcd-key";
 
 const TLS_ADVICE: readonly { readonly when: RegExp; readonly advice: string }[] = [
   {
@@ -39,8 +44,13 @@ const TLS_ADVICE: readonly { readonly when: RegExp; readonly advice: string }[] 
     advice: "etcd's certificate was not issued by the authority in --etcd-ca",
   },
   {
-    when: /certificate required|bad certificate|handshake failure/i,
+    when: /certificate ?required|bad ?certificate|unknown ?ca|handshake ?failure/i,
     advice: "etcd refused this client's certificate; see --etcd-cert and --etcd-key",
   },
   { when: /altname|NotValidForName/i, advice: "etcd's certificate is not for the name or address in --etcd" },
 ];
+
+/** Whether the call ran out of time: says nothing of why. */
+export function isDeadline(error: unknown): boolean {
+  return error instanceof Error && error.constructor.name === "GRPCDeadlineExceededError";
+}
