@@ -88,6 +88,11 @@ test("members killed and cut off in turn: nothing acknowledged is lost, nothing 
     await cluster.heal(i);
     await goesOn(`member ${i} healed`);
   }
+  const healed = performance.now();
+  while (now.source !== "nats" && performance.now() - healed < 40_000) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(now.source, wrong).toBe("nats");
+  console.log(`all healed → the log is read again: ${Math.round(performance.now() - healed)} ms`);
+  await goesOn("from the log");
   exerciser.stdin?.write("stop\n");
   while (final === undefined && exerciser.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 50));
   expect(final, wrong).toBeDefined();

@@ -1,12 +1,12 @@
 import type { Kind } from "@calico/model";
 import { type Logger, type Metrics, pause } from "@calico/daemon";
-import { type FeedEvent, makeFeedState } from "../domain/feed-state.ts";
+import { type FeedEvent, type FeedState, makeFeedState } from "../domain/feed-state.ts";
 import { HOMING_LIMITS, type HomingLimits } from "../domain/homing.ts";
-import { makeLag } from "../domain/lag.ts";
+import { type Lag, makeLag } from "../domain/lag.ts";
 import type { EventSource, LogReader, LogSession } from "../ports.ts";
 import { makeBatches } from "./batches.ts";
 import { makeFeedGauges } from "./feed-gauges.ts";
-import { makeHome, type SourceName } from "./home.ts";
+import { type Home, makeHome, type SourceName } from "./home.ts";
 
 /** How a feed is, for health reports. */
 export interface FeedStatus {
@@ -62,16 +62,9 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
     log.error("message without JSON passed over", { key, revision });
   });
   const lag = makeLag(Date.now());
-  const home = makeHome({
-    reader,
-    fallback: settings.fallback,
-    first: settings.first,
-    limits,
-    lag,
-    log,
-    position: () => ({ known: state.known, revision: state.revision, kinds }),
-    onSwitch: gauges.switched,
-  });
+  const position = () => ({ known: state.known, revision: state.revision, kinds });
+  const { fallback, first } = settings;
+  const home = makeHome({ reader, fallback, first, limits, lag, log, position, onSwitch: gauges.switched });
   let running: LogSession | undefined;
   let leaving = new AbortController();
   let tookMs = 0;
@@ -124,19 +117,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
     await home.close();
   }
 
-  const status = (): FeedStatus => {
-    const nowMs = Date.now();
-    return {
-      connected: reader.connected,
-      inSync: state.inSync,
-      revision: state.revision,
-      source: home.source,
-      behindRevisions: lag.behindRevisions,
-      lagMs: lag.lagMs(nowMs),
-      heartbeatAgeMs: lag.heartbeatAgeMs(nowMs),
-      badMessages: gauges.badMessages,
-    };
-  };
+  const status = () => statusOf({ reader, state, home, lag, badMessages: gauges.badMessages });
 
   const ticking = setInterval(() => {
     const nowMs = Date.now();
@@ -149,6 +130,32 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   if (signal.aborted) clearInterval(ticking);
   run().catch((error: unknown) => batches.fail(error));
   return { [Symbol.asyncIterator]: () => batches[Symbol.asyncIterator](), status };
+}
+
+function statusOf({
+  reader,
+  state,
+  home,
+  lag,
+  badMessages,
+}: {
+  readonly reader: LogReader;
+  readonly state: FeedState;
+  readonly home: Home;
+  readonly lag: Lag;
+  readonly badMessages: number;
+}): FeedStatus {
+  const nowMs = Date.now();
+  return {
+    connected: reader.connected,
+    inSync: state.inSync,
+    revision: state.revision,
+    source: home.source,
+    behindRevisions: lag.behindRevisions,
+    lagMs: lag.lagMs(nowMs),
+    heartbeatAgeMs: lag.heartbeatAgeMs(nowMs),
+    badMessages,
+  };
 }
 
 function reasonOf(error: unknown): string {
