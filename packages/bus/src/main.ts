@@ -3,7 +3,7 @@
  * This file only composes; the loop is service/syncer.ts.
  */
 import process from "node:process";
-import { type DaemonOptions, daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { type DaemonOptions, daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import { etcdAccess, openEtcd } from "@calico/datastore";
 import { makeNatsLog } from "./adapter/nats-log.ts";
 import { natsConnection } from "./adapter/nats-access.ts";
@@ -35,3 +35,4 @@ logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: opti
 const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });
 await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer });
 logger.info("stopped", { reason: String(signal.reason ?? "end") });
+await exitClean(app);

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { escapeToken, natsConnection, openReporter } from "@calico/bus";
-import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { listenUnix, targetOf } from "@calico/ipam";
 import { openWorld } from "./adapter/compose.ts";
@@ -63,3 +63,4 @@ app.use(
 log.info("started", { node: options.node, socket: path, etcd: options.etcd, policyWaitMs: settings.policyWaitMs });
 await keepSettling(agent, { signal, onRound: ({ left }) => metrics.set("cni_deletes_waiting", left) });
 log.info("stopped", { reason: String(signal.reason) });
+await exitClean(app);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
-import { daemonCommand, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { prefixOf } from "@calico/model";
 import { openTarget, targetOf } from "./adapter/open-store.ts";
@@ -68,3 +68,4 @@ app.use(
 log.info("started", { node: options.node, socket: socketPath, etcd: options.etcd });
 await keepTunnelAddresses({ ipam: own.ipam, node: options.node, wakeup, signal, log, metrics });
 log.info("stopped", { reason: String(signal.reason) });
+await exitClean(app);

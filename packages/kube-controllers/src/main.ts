@@ -2,10 +2,11 @@
  * kube-controllers: one per cluster. The Kubernetes API → Calico's datastore.
  * This file only composes; the table of controllers is in controllers.ts.
  */
-import { daemonCommand, type DaemonOptions, makeLogger, makeMetrics, retry, serveHealth, untilSignal } from "@calico/daemon";
+import { daemonCommand, type DaemonOptions, exitClean, makeLogger, makeMetrics, retry, serveHealth, untilSignal } from "@calico/daemon";
 import { etcdAccess, openEtcd, resourceClient } from "@calico/datastore";
-import { loadConfig, openKubeClient } from "@calico/kube-client";
+import { openKubeClient } from "@calico/kube-client";
 import { makeIpam } from "@calico/ipam";
+import { openApiConfig } from "./adapter/api-config.ts";
 import { makeControllers } from "./controllers.ts";
 import { IPAM_GC_METRICS } from "./domain/ipam-gc-gauges.ts";
 import { METRICS } from "./metrics.ts";
@@ -29,7 +30,7 @@ const signal = untilSignal("SIGTERM", "SIGINT");
 const metrics = makeMetrics([...METRICS, ...IPAM_GC_METRICS]);
 
 await using app = new AsyncDisposableStack();
-const kube = openKubeClient(loadConfig(options.kubeconfig));
+const kube = openKubeClient(await openApiConfig(options.kubeconfig, signal));
 app.defer(() => kube.close());
 const store = openEtcd({ endpoints: options.etcd, ...etcdAccess(options), log });
 app.defer(() => store.close());
@@ -59,3 +60,4 @@ await Promise.all([
   reportStatus(controllers, { servers: given ? options.nats : [], access: options, log, signal }),
 ]);
 log.info("stopped", { reason: String(signal.reason) });
+await exitClean(app);

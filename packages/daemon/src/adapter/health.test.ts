@@ -15,7 +15,7 @@ test("serveHealth: readiness follows the report, metrics come from the table", a
     const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
     return `${response.status} ${await response.text()}`;
   };
-  expect(await get("/readiness")).toBe('503 {"live":true,"ready":false,"detail":{"inSync":false}}\n');
+  expect(await get("/readiness")).toBe('503 {"live":true,"ready":false,"detail":{"inSync":false}}');
   state.ready = true;
   expect(await get("/readiness")).toMatch(/^200/);
   expect(await get("/metrics")).toMatch(/felix_resyncs_started 1/);

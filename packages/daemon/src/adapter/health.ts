@@ -1,4 +1,5 @@
-import { createServer, type Server } from "node:http";
+import { type ServerType, serve } from "@hono/node-server";
+import { Hono } from "hono";
 import type { Metrics } from "./metrics.ts";
 
 /** What a daemon says of itself. `detail` is for the person who reads it: which part is late, since when. */
@@ -13,11 +14,7 @@ export interface HealthServer extends AsyncDisposable {
   readonly port: number;
 }
 
-/**
- * Serve `/liveness`, `/readiness` (200 or 503, JSON body) and `/metrics` on loopback. Port -1 serves nothing.
- *
- * Plain node:http: three fixed paths need no router in a process whose memory is counted.
- */
+/** Serve `/liveness`, `/readiness` (200 or 503, JSON body) and `/metrics` on loopback. Port -1 serves nothing. */
 export async function serveHealth(options: {
   readonly port: number;
   readonly host?: string;
@@ -25,35 +22,30 @@ export async function serveHealth(options: {
   readonly health: () => HealthReport;
 }): Promise<HealthServer> {
   if (options.port < 0) return { port: -1, [Symbol.asyncDispose]: async () => {} };
-  const server = createServer((request, response) => {
-    const answer = (status: number, type: string, body: string) => response.writeHead(status, { "content-type": type }).end(body);
+  const app = new Hono();
+  const report = (good: (r: HealthReport) => boolean) => {
     const { live, ready, detail } = options.health();
-    const report = (good: boolean) => answer(good ? 200 : 503, "application/json", `${JSON.stringify({ live, ready, detail })}\n`);
-    if (request.url === "/liveness") report(live);
-    else if (request.url === "/readiness") report(ready);
-    else if (request.url === "/metrics" && options.metrics !== undefined)
-      options.metrics.print().then(
-        (text) => answer(200, "text/plain; version=0.0.4", text),
-        (error: unknown) => answer(500, "text/plain", String(error)),
-      );
-    else answer(404, "text/plain", "paths: /liveness /readiness /metrics\n");
-  });
-  await listen(server, options.port, options.host ?? "127.0.0.1");
-  const address = server.address();
+    return Response.json({ live, ready, detail }, { status: good({ live, ready, detail }) ? 200 : 503 });
+  };
+  app.get("/liveness", () => report((r) => r.live));
+  app.get("/readiness", () => report((r) => r.ready));
+  app.get("/metrics", async (c) => c.text((await options.metrics?.print()) ?? "", 200, { "content-type": "text/plain; version=0.0.4" }));
+  app.notFound((c) => c.text("paths: /liveness /readiness /metrics\n", 404));
+  const { server, port } = await listen(app, options.port, options.host ?? "127.0.0.1");
   return {
-    port: typeof address === "object" && address !== null ? address.port : options.port,
+    port,
     async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
+      if ("closeAllConnections" in server) server.closeAllConnections();
       await new Promise((done) => server.close(done));
     },
   };
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
+function listen(app: Hono, port: number, hostname: string): Promise<{ readonly server: ServerType; readonly port: number }> {
   return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, port, hostname, overrideGlobalObjects: false }, (at) => resolve({ server, port: at.port }));
     server.once("error", (cause) =>
-      reject(new Error(`Cannot serve health on ${host}:${port}; choose another with --health-port, or -1 for none`, { cause })),
+      reject(new Error(`Cannot serve health on ${hostname}:${port}; choose another with --health-port, or -1 for none`, { cause })),
     );
-    server.listen(port, host, resolve);
   });
 }
