@@ -79,6 +79,26 @@ test("syncer: all keys of one transaction are published, under its revision", as
   expect(revisions(log)).toEqual([done.revision, done.revision, done.revision]);
 });
 
+test("syncer: a store that was emptied is not published; what the log has stays until the store is initialised again", async () => {
+  const identity = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await store.put(identity, "{}");
+  await store.put(key("a"), '{"n":1}');
+  {
+    await using _ = start(store, log);
+    await equal(store, log);
+  }
+  const before = stateOf(log);
+  const emptied = makeFakeStore();
+  await using syncer = start(emptied, log);
+  await until(() =>
+    syncer.logger.lines.some((l) => l.level === "error" && l.message.startsWith("the datastore has lost ClusterInformation")),
+  );
+  expect(stateOf(log)).toEqual(before);
+  await emptied.put(identity, "{}");
+  await equal(emptied, log);
+});
+
 test("syncer: compaction, a lost connection, a lost answer and a lost log all end in the same state", async () => {
   const [store, log] = [makeFakeStore(), makeFakeLog()];
   await using _ = start(store, log);

@@ -2,6 +2,7 @@ import { type Logger, pause } from "@calico/daemon";
 import type { Leadership, Store } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
 import { difference } from "../domain/difference.ts";
+import { isStoreLost } from "../domain/store-identity.ts";
 import { type Change, type RefusalReason, ruleOn } from "../domain/publication.ts";
 import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { makePipeline, type Pipeline } from "./pipeline.ts";
@@ -28,6 +29,18 @@ export interface SyncerOptions {
   /** How long a deleted key stays on the log. */
   readonly tombstoneMs?: number;
   readonly inFlight?: number;
+}
+
+/** The store was emptied or replaced: nothing is published, so that the nodes keep what they have. */
+class StoreLost extends Error {
+  readonly revision: number;
+
+  constructor(revision: number) {
+    super(
+      "the datastore has lost ClusterInformation default: it was emptied or replaced; restore it, or initialise it anew with calicoctl node init",
+    );
+    this.revision = revision;
+  }
 }
 
 export const ELECTION = "syncer";
@@ -77,6 +90,7 @@ async function lead(options: SyncerOptions, leadership: Leadership): Promise<voi
       const fault = error instanceof LogFault ? error.reason : "fault";
       observer?.resynced?.(fault);
       logger.warn("session ended, comparing again", { error, reason: fault });
+      if (error instanceof StoreLost) logger.error(error.message, { revision: error.revision });
       if (fault === "fenced") return; // step down: whoever wrote may have the better claim
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 5)), stop);
     }
@@ -93,6 +107,7 @@ async function runSession(options: SyncerOptions, leadership: Leadership, leadin
   try {
     const entries = await writer.entries();
     const { puts, refused, revision, seenAt } = await readStore(options, writer);
+    if (isStoreLost(entries, { puts, refused })) throw new StoreLost(revision);
     const found = difference(entries, { revision, seenAt, puts, refused });
     if (found.kind === "rebuild") {
       logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });

@@ -1,5 +1,5 @@
-import { type ServerType, serve } from "@hono/node-server";
-import { Hono } from "hono";
+import type { ServerType } from "@hono/node-server";
+import type { Hono } from "hono";
 import type { Metrics } from "./metrics.ts";
 
 /** What a daemon says of itself. `detail` is for the person who reads it: which part is late, since when. */
@@ -22,6 +22,7 @@ export async function serveHealth(options: {
   readonly health: () => HealthReport;
 }): Promise<HealthServer> {
   if (options.port < 0) return { port: -1, [Symbol.asyncDispose]: async () => {} };
+  const { Hono } = await import("hono"); // here, so that a program without health does not load it
   const app = new Hono();
   const report = (good: (r: HealthReport) => boolean) => {
     const { live, ready, detail } = options.health();
@@ -41,8 +42,9 @@ export async function serveHealth(options: {
   };
 }
 
-function listen(app: Hono, port: number, hostname: string): Promise<{ readonly server: ServerType; readonly port: number }> {
-  return new Promise((resolve, reject) => {
+async function listen(app: Hono, port: number, hostname: string): Promise<{ readonly server: ServerType; readonly port: number }> {
+  const { serve } = await import("@hono/node-server");
+  return await new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, port, hostname, overrideGlobalObjects: false }, (at) => resolve({ server, port: at.port }));
     server.once("error", (cause) =>
       reject(new Error(`Cannot serve health on ${hostname}:${port}; choose another with --health-port, or -1 for none`, { cause })),
