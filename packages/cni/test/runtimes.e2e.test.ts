@@ -157,7 +157,8 @@ describe.skipIf(missing("podman", "runc").length > 0)(`podman${without("podman",
     } finally {
       await podman("rm", "-f", "-t", "0", "pp");
     }
-    expect(await left()).toBe("");
+    // DEL is called by the clean-up process of podman's monitor, which may still be at work when `podman rm` has returned.
+    await expect.poll(left, { timeout: 20_000, interval: 100 }).toBe("");
     expect(await readdir(join(dir, "run"))).toContain("cni.sock");
   });
 });
