@@ -137,14 +137,18 @@ describe.skipIf(missing("podman", "runc").length > 0)(`podman${without("podman",
     const { dir } = node;
     const root = join(dir, "podman");
     const config = join(dir, "containers.conf");
+    // The clean-up process of podman's monitor has none of our environment, and it is the one that calls DEL if it comes first.
+    const plugins = join(dir, "podman-bin");
+    await mkdir(plugins);
+    for (const name of await readdir(join(dir, "bin")))
+      await writeFile(join(plugins, name), `#!/bin/sh\nCALICO_CNI_SOCKET=${dir}/run/cni.sock exec ${dir}/bin/${name}\n`, { mode: 0o755 });
     await makePauseImage(dir);
     await writeFile(
       config,
-      `[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["${dir}/bin"]\nnetwork_config_dir = "${dir}/net.d"\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n`,
+      `[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["${plugins}"]\nnetwork_config_dir = "${dir}/net.d"\n[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n`,
     );
     const base = ["--root", join(root, "root"), "--runroot", join(root, "run"), "--storage-driver", "vfs", "--tmpdir", join(root, "tmp")];
-    const podman = (...args: string[]) =>
-      node.inNode("env", `CONTAINERS_CONF=${config}`, `CALICO_CNI_SOCKET=${join(dir, "run/cni.sock")}`, "podman", ...base, ...args);
+    const podman = (...args: string[]) => node.inNode("env", `CONTAINERS_CONF=${config}`, "podman", ...base, ...args);
     await mkdir(join(dir, "rootfs"));
     await cp(join(dir, "pause-root/pause"), join(dir, "rootfs/pause"));
     const started = await podman("run", "-d", "--name", "pp", "--network", "k8s-pod-network", "--rootfs", join(dir, "rootfs"), "/pause");
