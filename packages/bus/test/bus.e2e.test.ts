@@ -333,3 +333,27 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+test("a feed that opens session after session while keys change all the time never says that one was deleted", async () => {
+  syncer();
+  const follower = follow();
+  const keys = ["busy-a", "busy-b", "busy-c", "busy-d"].map(key);
+  let writing = true;
+  const writers = keys.map(async (k) => {
+    for (let n = 0; writing; n++) await store.put(k, JSON.stringify({ n }));
+  });
+  await expect.poll(() => keys.every((k) => follower.state.has(k)), { timeout: 10_000 }).toBe(true);
+  const connection = await connect({ servers: [...nats.servers] });
+  const manager = await jetstreamManager(connection);
+  for (let round = 0; round < 15; round++) {
+    const syncs = follower.syncs.length;
+    for await (const { name } of manager.consumers.list("CALICO")) await manager.consumers.delete("CALICO", name).catch(() => false);
+    await expect.poll(() => follower.syncs.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(syncs);
+  }
+  writing = false;
+  await Promise.all(writers);
+  await connection.close();
+  expect(follower.log.filter((e) => e.kind === "deleted" && keys.includes(e.key))).toEqual([]);
+  for (const k of keys) await store.delete(k);
+  await expect.poll(() => keys.some((k) => follower.state.has(k)), { timeout: 10_000 }).toBe(false);
+}, 60_000);

@@ -4,7 +4,7 @@ import type { Nats } from "./nats.ts";
 
 /** The last message of each subject of a stream (`history`: every message that it keeps), then all that follow, without a gap. */
 export interface StreamSession {
-  /** The stream's newest sequence just before the session began. */
+  /** The stream's newest sequence just after the session began. */
   readonly lastSeq: number;
   /** Throws as soon as anything could have been missed: the caller opens a new session. */
   readonly messages: AsyncIterable<JsMsg>;
@@ -34,7 +34,6 @@ export async function openSession(
   o: { readonly stream: string; readonly filter: string; readonly headersOnly?: boolean; readonly history?: boolean },
 ): Promise<StreamSession> {
   const { js, jsm } = await nats.use();
-  const lastSeq = (await jsm.streams.info(o.stream)).state.last_seq;
   const config: Partial<ConsumerConfig> = {
     deliver_policy: o.history === true ? DeliverPolicy.All : DeliverPolicy.LastPerSubject,
     filter_subject: o.filter,
@@ -45,6 +44,9 @@ export async function openSession(
     ...(o.headersOnly === true ? { headers_only: true } : {}),
   };
   const { name, num_pending: waiting } = await jsm.consumers.add(o.stream, config);
+  // After the consumer, never before: it gives the last message of each subject as of its own beginning, in order, and one of a busy
+  // subject may be newer than what was last a moment earlier. Everything that was there has come when this sequence has.
+  const lastSeq = (await jsm.streams.info(o.stream)).state.last_seq;
   const consumer = await js.consumers.get(o.stream, name);
   const messages = await consumer.consume({
     max_messages: o.history === true ? 5000 : 500,
