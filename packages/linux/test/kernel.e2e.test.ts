@@ -81,9 +81,16 @@ test("netnsPathOfPid: the namespace of a process", async () => {
 test("sysctl: of another namespace, with a dot in the device name, and refused with its name", () => {
   writeSysctl("net/ipv4/conf/cali0.x/proxy_arp", 1, { netnsPath: path });
   expect(readSysctl("net/ipv4/conf/cali0.x/proxy_arp", { netnsPath: path })).toBe("1");
-  writeSysctl("net.ipv4.ip_forward", "1", { netnsPath: path });
-  expect(readSysctl("net.ipv4.ip_forward", { netnsPath: path })).toBe("1");
-  expect(readSysctl("net.ipv4.ip_forward", { netnsPath: netnsPath(peer) })).toBe("0");
+  // A new namespace has the machine's own setting to begin with, whichever that is.
+  for (const [here, there] of [
+    ["1", "0"],
+    ["0", "1"],
+  ] as const) {
+    writeSysctl("net.ipv4.ip_forward", here, { netnsPath: path });
+    writeSysctl("net.ipv4.ip_forward", there, { netnsPath: netnsPath(peer) });
+    expect(readSysctl("net.ipv4.ip_forward", { netnsPath: path })).toBe(here);
+    expect(readSysctl("net.ipv4.ip_forward", { netnsPath: netnsPath(peer) })).toBe(there);
+  }
   expect(() => readSysctl("net/ipv4/conf/cali0.x/proxy_arp")).toThrow(/Cannot read sysctl net\/ipv4\/conf\/cali0.x\/proxy_arp/);
   expect(() => writeSysctl("net/ipv4/no_such", 1, { netnsPath: path })).toThrow(/Cannot write 1 to sysctl net\/ipv4\/no_such/);
   expect(() => readSysctl("../../etc/passwd")).toThrow(/Cannot use sysctl/);
