@@ -44,6 +44,8 @@ class StoreLost extends Error {
 }
 
 export const ELECTION = "syncer";
+/** Two weeks: "what happened last Tuesday" must still find what was deleted since. */
+const TOMBSTONE_MS = 14 * 24 * 3600_000;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
 
@@ -201,7 +203,7 @@ function rule({ logger, observer }: SyncerOptions, change: Change, maxDataOctets
 /** Heartbeats, the check that the log is still ours, and forgetting old tombstones. Ends with `stop` or a rejection. */
 async function keepUp(options: SyncerOptions, session: Session): Promise<string> {
   const { writer, tombstones, stop } = session;
-  const { log, id, heartbeatMs = 1000, tombstoneMs = 24 * 3600_000 } = options;
+  const { log, id, heartbeatMs = 1000, tombstoneMs = TOMBSTONE_MS } = options;
   while (!stop.aborted) {
     log.heartbeat({ revision: session.newest, leader: id, at: new Date().toISOString() });
     await pause(heartbeatMs, stop);
