@@ -12,6 +12,7 @@ export interface WatchLog {
 }
 
 const REOPEN_MS = 200;
+const LOG_EACH = 150;
 
 /**
  * A watch that opens a new gRPC stream at the revision after the last yielded one whenever the old one breaks.
@@ -25,14 +26,17 @@ export async function* watchEtcd(
 ): AsyncGenerator<WatchEvent> {
   const { signal, log } = options;
   let next = options.fromRevision;
+  let broken = 0; // in a row; an etcd that is away is said once, then each half minute
   while (!signal.aborted) {
     const left = new AbortController(); // also when the caller leaves its loop: an open stream would keep the process alive
     try {
       for await (const batch of await openStream(client, { prefix, next, signal: AbortSignal.any([signal, left.signal]) })) {
         if (batch.kind === "broken") {
-          log?.warn("watch broke, resuming", { prefix, revision: next, error: batch.reason });
+          if (broken++ % LOG_EACH === 0)
+            log?.warn("watch broke, resuming", { prefix, revision: next, error: batch.reason, attempt: broken });
           break;
         }
+        broken = 0;
         next = batch.next;
         yield* batch.events;
         if (batch.events.at(-1)?.kind === "compacted") return;

@@ -1,3 +1,4 @@
+import process from "node:process";
 import type { Store } from "../ports.ts";
 import { makeEtcdClient } from "./etcd-client.ts";
 import { electEtcd } from "./etcd-election.ts";
@@ -12,13 +13,13 @@ export interface EtcdOptions {
   readonly tls?: EtcdTls | EtcdTlsFiles;
   readonly auth?: { readonly username: string; readonly password: string };
   readonly log?: WatchLog;
-  /** How long one operation may take, reconnecting included, before it throws StoreUnavailable. */
+  /** How long one operation may take, reconnecting included, before it throws StoreUnavailable. Default: ETCD_TIMEOUT_MS, else 5000. */
   readonly timeoutMs?: number;
 }
 
 /** A store on etcd. Returns at once; the first operation connects. */
 export function openEtcd(options: EtcdOptions): Store {
-  const { endpoints, timeoutMs = 5000, log, tls, auth } = options;
+  const { endpoints, timeoutMs = defaultTimeoutMs(), log, tls, auth } = options;
   if (endpoints.length === 0) throw new Error("Cannot open etcd: no endpoint was given; expected for example http://10.0.0.1:2379");
   const client = makeEtcdClient({ endpoints, timeoutMs, ...(tls && { tls }), ...(auth && { auth }), ...(log && { log }) });
   return {
@@ -28,4 +29,10 @@ export function openEtcd(options: EtcdOptions): Store {
     close: () => client.close(),
     [Symbol.asyncDispose]: () => client.close(),
   };
+}
+
+/** For machines so slow that a program's own start takes seconds (an emulated kernel). */
+function defaultTimeoutMs(): number {
+  const given = Number(process.env["ETCD_TIMEOUT_MS"]);
+  return Number.isInteger(given) && given > 0 ? given : 5000;
 }
