@@ -12,8 +12,10 @@ export {
 } from "./ports.ts";
 export { type EtcdOptions, openEtcd } from "./adapter/etcd.ts";
 export { type EtcdAccess, etcdAccess } from "./adapter/etcd-access.ts";
+export { type EtcdUser, type EtcdUserFile } from "./adapter/etcd-login.ts";
 export { type EtcdTls, type EtcdTlsFiles } from "./adapter/etcd-tls.ts";
-export { ELECTION_PREFIX } from "./adapter/etcd-election.ts";
+export { ELECTION_PREFIX } from "./domain/election-prefix.ts";
+export { ETCD_ROLES, type EtcdPermission, type EtcdRole, renderEtcdRoles } from "./domain/etcd-roles.ts";
 export { type DatastoreError, formatId, type Identifier } from "./domain/errors.ts";
 export { type InitOptions } from "./service/ensure-initialized.ts";
 export { type ResourceInput, type ResourceRef } from "./domain/resource-input.ts";

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import process from "node:process";
 import type { EtcdOptions } from "./etcd.ts";
 
@@ -23,12 +23,19 @@ export function etcdAccess(
   const pair = o.etcdCert !== undefined && o.etcdKey !== undefined ? { certFile: o.etcdCert, keyFile: o.etcdKey } : {};
   return {
     ...(o.etcdCa === undefined ? {} : { tls: { caFile: o.etcdCa, ...pair } }),
-    ...(o.etcdUser === undefined ? {} : { auth: { username: o.etcdUser, password: passwordOf(o.etcdPasswordFile, env) } }),
+    ...(o.etcdUser === undefined ? {} : { auth: { username: o.etcdUser, ...secretOf(o.etcdPasswordFile, env) } }),
   };
 }
 
-function passwordOf(file: string | undefined, env: Readonly<Record<string, string | undefined>>): string {
-  const password = file === undefined ? env["ETCD_PASSWORD"] : readFileSync(file, "utf8").trimEnd();
+function secretOf(
+  passwordFile: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): { readonly passwordFile: string } | { readonly password: string } {
+  if (passwordFile !== undefined) {
+    accessSync(passwordFile, constants.R_OK); // at once, not at the first call
+    return { passwordFile };
+  }
+  const password = env["ETCD_PASSWORD"];
   if (password === undefined) throw new Error("Cannot log in to etcd: --etcd-user needs --etcd-password-file or ETCD_PASSWORD");
-  return password;
+  return { password };
 }

@@ -4,6 +4,7 @@ import { StoreUnavailable } from "../ports.ts";
 import { faultOf, isDeadline, reasonOf } from "./etcd-faults.ts";
 import { checkIdentity, identityOptions } from "./etcd-identity.ts";
 import { makeHostPolicies } from "./etcd-hosts.ts";
+import { type EtcdLogin, type EtcdUser, type EtcdUserFile, makeLogin, tokenOptions } from "./etcd-login.ts";
 import { type EtcdTls, type EtcdTlsFiles, makeTlsSource } from "./etcd-tls.ts";
 
 export interface EtcdClientOptions {
@@ -13,7 +14,7 @@ export interface EtcdClientOptions {
     warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
     info?(message: string, fields?: Readonly<Record<string, unknown>>): void;
   };
-  readonly auth?: { readonly username: string; readonly password: string };
+  readonly auth?: EtcdUser | EtcdUserFile;
   readonly timeoutMs: number;
 }
 
@@ -21,7 +22,10 @@ export interface EtcdClientOptions {
 export interface EtcdClient {
   readonly endpoints: readonly string[];
   readonly timeoutMs: number;
+  /** For streams: logged in. */
   raw(): Promise<Etcd3>;
+  /** After a stream that etcd refused: `raw` logs in anew. False if there is nobody to log in. */
+  relogin(): boolean;
   /** A read may be repeated after any fault; a write only when it surely did not reach etcd. */
   call<T>(what: string, kind: "read" | "write", action: (etcd: Etcd3, options: { deadline: Date }) => Promise<T>): Promise<T>;
   /** Fires on close: streams end with it, since an open one keeps the process alive. */
@@ -34,8 +38,9 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
   const { endpoints, timeoutMs } = options;
   const closing = new AbortController();
   const closed = closing.signal;
-  const connections = makeConnections(options);
-  const raw = () => {
+  const login = options.auth && makeLogin(options.auth);
+  const connections = makeConnections(options, login);
+  const current = () => {
     if (closed.aborted) throw new StoreUnavailable("Cannot use the etcd client: it was closed", { outcome: "notApplied" });
     return connections.current();
   };
@@ -43,19 +48,34 @@ export function makeEtcdClient(options: EtcdClientOptions): EtcdClient {
     endpoints,
     timeoutMs,
     closed,
-    raw,
+    async raw() {
+      const etcd = await current();
+      await login?.ready(etcd, new Date(Date.now() + timeoutMs));
+      return etcd;
+    },
+    relogin() {
+      login?.forget(login.token());
+      return login !== undefined;
+    },
     async call(what, kind, action) {
       const until = Date.now() + timeoutMs;
       let earlier: unknown; // why it did not get through before: the last attempt often only runs out of time
       for (;;) {
-        const etcd = await raw();
+        const etcd = await current();
+        let token: string | undefined;
+        let sent = false;
         try {
           // A read has time for a second member, should the first be cut off.
-          const deadline = kind === "read" ? Math.min(until, Date.now() + timeoutMs / 2) : until;
-          return await action(etcd, { deadline: new Date(deadline) });
+          const deadline = new Date(kind === "read" ? Math.min(until, Date.now() + timeoutMs / 2) : until);
+          await login?.ready(etcd, deadline);
+          token = login?.token();
+          sent = true;
+          return await action(etcd, { deadline });
         } catch (cause) {
-          const fault = faultOf(cause);
-          const again = fault === "notSent" || (fault === "broken" && kind === "read");
+          const found = faultOf(cause);
+          if (found === "lapsed") login?.forget(token);
+          const fault = found === "broken" && !sent ? "notSent" : found;
+          const again = fault === "notSent" || (fault === "lapsed" && login !== undefined) || (fault === "broken" && kind === "read");
           if (!again || closed.aborted || Date.now() + RETRY_MS >= until)
             throw unavailable({ what, endpoints, fault, kind, cause: isDeadline(cause) ? (earlier ?? cause) : cause });
           if (!isDeadline(cause)) earlier = cause;
@@ -78,11 +98,11 @@ const OLD_CLIENT_MS = 30_000;
  * The etcd3 client in use, made anew when the certificate files were replaced: gRPC keeps the credentials it was made with.
  * Streams on the old client break when it is closed, and resume on the new one.
  */
-function makeConnections(options: EtcdClientOptions): { current(): Promise<Etcd3>; close(): Promise<void> } {
+function makeConnections(options: EtcdClientOptions, login: EtcdLogin | undefined): { current(): Promise<Etcd3>; close(): Promise<void> } {
   const source = options.tls && makeTlsSource(options.tls);
   const open = (tls: EtcdTls | undefined) =>
     import("etcd3").then(({ Etcd3 }) => {
-      const etcd = new Etcd3(etcd3Options(options, tls));
+      const etcd = new Etcd3(etcd3Options(options, tls, login));
       if (tls !== undefined) checkIdentity(etcd, options.endpoints);
       return etcd;
     });
@@ -135,15 +155,15 @@ function unavailable(o: {
     o.cause,
     o.endpoints.some((url) => url.startsWith("https:")),
   );
-  const outcome = o.kind === "read" || o.fault === "notSent" || o.fault === "refused" ? "notApplied" : "unknown";
-  const advice = o.fault === "refused" ? "" : `; check that etcd runs at ${o.endpoints.join(", ")}`;
+  const outcome = o.kind === "read" || o.fault !== "broken" ? "notApplied" : "unknown";
+  const advice = o.fault === "refused" || o.fault === "lapsed" ? "" : `; check that etcd runs at ${o.endpoints.join(", ")}`;
   return new StoreUnavailable(`Cannot ${o.what}: ${reason}${advice}`, { outcome, cause: o.cause });
 }
 
 /** etcd3's circuit breaker would refuse calls for 5 s after three failures; our own bounded retry replaces it. */
 const passThrough = { execute: async (action: (context: object) => unknown) => action({}) } as never;
 
-function etcd3Options({ endpoints, auth, timeoutMs }: EtcdClientOptions, tls: EtcdTls | undefined): IOptions {
+function etcd3Options({ endpoints, timeoutMs }: EtcdClientOptions, tls: EtcdTls | undefined, login: EtcdLogin | undefined): IOptions {
   return {
     hosts: [...endpoints],
     dialTimeout: timeoutMs,
@@ -157,9 +177,9 @@ function etcd3Options({ endpoints, auth, timeoutMs }: EtcdClientOptions, tls: Et
       "grpc.keepalive_time_ms": 5_000, // etcd hangs up on who asks more often
       "grpc.keepalive_timeout_ms": 2_000,
       ...(tls === undefined ? {} : identityOptions(endpoints)),
+      ...(login === undefined ? {} : tokenOptions(login)),
     },
     ...(tls === undefined ? {} : { credentials: credentials(tls) }),
-    ...(auth === undefined ? {} : { auth }),
   };
 }
 

@@ -1,13 +1,11 @@
 import { Buffer } from "node:buffer";
+import { ELECTION_PREFIX } from "../domain/election-prefix.ts";
 import type { KeyValue, Leadership } from "../ports.ts";
 import type { EtcdClient } from "./etcd-client.ts";
 import { decodeKeyValue, rangeEnd } from "./etcd-kv.ts";
 import { keepLease, type Lease } from "./etcd-lease.ts";
 import { watchEtcd, type WatchLog } from "./etcd-watch.ts";
 import { pause } from "./pause.ts";
-
-/** Candidates live beside Calico's keys, not among them: a reset of `/calico/` must not depose anybody. */
-export const ELECTION_PREFIX = "/calico-ts/election/";
 
 /** etcd looks for dead leases twice a second, so a standby has won 2.0 to 2.5 s after a leader's death. */
 const TTL_SEC = 2;

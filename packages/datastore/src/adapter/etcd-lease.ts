@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import type { EtcdClient } from "./etcd-client.ts";
+import { faultOf } from "./etcd-faults.ts";
 import type { WatchLog } from "./etcd-watch.ts";
 import { pause } from "./pause.ts";
 
@@ -84,6 +85,7 @@ async function renewUntil(client: EtcdClient, renewal: Renewal, onRenewed: (sent
     try {
       await renewOverOneStream(client, renewal, onRenewed);
     } catch (error) {
+      if (faultOf(error) === "lapsed") client.relogin();
       if (!stop.aborted) log?.warn("lease renewal failed, trying again", { lease: id, error });
       await pause(Math.min(everyMs, 200), stop);
     }

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
-import type { IWatchResponse } from "etcd3";
+import type { Etcd3, IWatchResponse } from "etcd3";
 import type { WatchEvent } from "../ports.ts";
 import type { EtcdClient } from "./etcd-client.ts";
 import { decodeKeyValue, rangeEnd } from "./etcd-kv.ts";
-import { faultOf } from "./etcd-faults.ts";
+import { faultOf, isLapsed, reasonOf } from "./etcd-faults.ts";
 import { pause } from "./pause.ts";
 import { makeQueue, type Queue } from "./queue.ts";
 
@@ -27,13 +27,27 @@ export async function* watchEtcd(
   const { signal, log } = options;
   let next = options.fromRevision;
   let broken = 0; // in a row; an etcd that is away is said once, then each half minute
+  let opened = false;
+  let relogged = false;
   while (!signal.aborted) {
     const left = new AbortController(); // also when the caller leaves its loop: an open stream would keep the process alive
     try {
-      for await (const batch of await openStream(client, { prefix, next, signal: AbortSignal.any([signal, left.signal]) })) {
+      for await (const batch of await openStream(client, { prefix, next, opened, signal: AbortSignal.any([signal, left.signal]) })) {
+        if (batch.kind === "opened") {
+          opened = true;
+          relogged = false;
+          continue;
+        }
         if (batch.kind === "broken") {
+          if (isLapsed(batch.reason)) client.relogin();
           if (broken++ % LOG_EACH === 0)
             log?.warn("watch broke, resuming", { prefix, revision: next, error: batch.reason, attempt: broken });
+          break;
+        }
+        if (batch.kind === "refused") {
+          // etcd 3.4 says "permission denied" to a lapsed login, too: it is believed when a new one hears it.
+          if (relogged || !client.relogin()) throw new Error(`Cannot watch ${prefix}: etcd cancelled it: ${reasonOf(batch.reason)}`);
+          relogged = true;
           break;
         }
         broken = 0;
@@ -48,19 +62,25 @@ export async function* watchEtcd(
   }
 }
 
+type WatchStream = Awaited<ReturnType<Etcd3["watchClient"]["watch"]>>;
+
 /** Whole revisions only: `next` is where to resume once all `events` are yielded. */
 type Batch =
   | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly next: number }
-  | { readonly kind: "broken"; readonly reason: string };
+  | { readonly kind: "opened" }
+  | { readonly kind: "broken"; readonly reason: string }
+  | { readonly kind: "refused"; readonly reason: string };
 
-async function openStream(client: EtcdClient, o: { prefix: string; next: number; signal: AbortSignal }): Promise<AsyncIterable<Batch>> {
+type Opening = { readonly prefix: string; readonly next: number; readonly opened: boolean; readonly signal: AbortSignal };
+
+async function openStream(client: EtcdClient, o: Opening): Promise<AsyncIterable<Batch>> {
   const queue = makeQueue<Batch>();
-  const etcd = await client.raw();
-  let stream: Awaited<ReturnType<typeof etcd.watchClient.watch>>;
+  let stream: WatchStream;
   try {
-    stream = await etcd.watchClient.watch();
+    stream = await (await client.raw()).watchClient.watch();
   } catch (error) {
-    if (faultOf(error) === "refused") throw error;
+    // Once it was open, a login that is refused is one that is being changed.
+    if (faultOf(error) === "refused" && !o.opened) throw new Error(`Cannot watch ${o.prefix}: ${reasonOf(error)}`, { cause: error });
     queue.push({ kind: "broken", reason: String(error) });
     return queue;
   }
@@ -103,8 +123,11 @@ function makeReader(queue: Queue<Batch>, o: { prefix: string; next: number }, st
     if (Number(response.compact_revision) > 0) return compacted(Number(response.compact_revision));
     // A store that is behind where we already were has lost history (restored or wiped): its next revisions are not ours.
     if (response.created && revision < next - 1) return compacted(revision);
-    if (response.canceled) return queue.fail(new Error(`Cannot watch ${o.prefix}: etcd cancelled it: ${response.cancel_reason}`));
-    if (response.created) return;
+    if (response.canceled) {
+      queue.push({ kind: "refused", reason: response.cancel_reason });
+      return stop();
+    }
+    if (response.created) return queue.push({ kind: "opened" });
     const seenAt = Date.now();
     for (const event of response.events) fragments.push(decodeEvent(event, seenAt));
     if (response.fragment) return;

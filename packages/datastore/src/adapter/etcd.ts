@@ -3,6 +3,7 @@ import type { Store } from "../ports.ts";
 import { makeEtcdClient } from "./etcd-client.ts";
 import { electEtcd } from "./etcd-election.ts";
 import { makeEtcdKv } from "./etcd-kv.ts";
+import type { EtcdUser, EtcdUserFile } from "./etcd-login.ts";
 import type { EtcdTls, EtcdTlsFiles } from "./etcd-tls.ts";
 import { watchEtcd, type WatchLog } from "./etcd-watch.ts";
 
@@ -11,7 +12,8 @@ export interface EtcdOptions {
   readonly endpoints: readonly string[];
   /** Files are read again when they change, so that certificates can be replaced without a restart. */
   readonly tls?: EtcdTls | EtcdTlsFiles;
-  readonly auth?: { readonly username: string; readonly password: string };
+  /** A password file is read again at each login. */
+  readonly auth?: EtcdUser | EtcdUserFile;
   readonly log?: WatchLog;
   /** How long one operation may take, reconnecting included, before it throws StoreUnavailable. Default: ETCD_TIMEOUT_MS, else 5000. */
   readonly timeoutMs?: number;

@@ -21,16 +21,21 @@ export interface TestEtcd extends AsyncDisposable {
 export interface TestEtcdOptions {
   /** Files: the server shows `cert`, and wants a certificate by `ca` of its clients. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** With `tls`: who has no certificate is let in, too. */
+  readonly anyClient?: boolean;
+  /** More of etcd's own flags. */
+  readonly flags?: readonly string[];
 }
 
 /** A private etcd on a free loopback port with data in a temporary folder. */
-export async function startEtcd({ tls }: TestEtcdOptions = {}): Promise<TestEtcd> {
+export async function startEtcd({ tls, anyClient = false, flags = [] }: TestEtcdOptions = {}): Promise<TestEtcd> {
   const dir = await mkdtemp(join(tmpdir(), `calico-etcd-${process.pid}-`));
   const [client, peer, metrics] = [await freePort(), await freePort(), await freePort()];
   const url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${client}`;
-  const secure = tls && ["--client-cert-auth", "--trusted-ca-file", tls.ca, "--cert-file", tls.cert, "--key-file", tls.key];
+  const clients = tls && !anyClient ? ["--client-cert-auth", "--trusted-ca-file", tls.ca] : [];
+  const secure = tls && [...clients, "--cert-file", tls.cert, "--key-file", tls.key];
   const healthUrl = `http://127.0.0.1:${metrics}`;
-  const extra = [...(secure ?? []), "--listen-metrics-urls", healthUrl];
+  const extra = [...(secure ?? []), "--listen-metrics-urls", healthUrl, ...flags];
   const start = () => launch({ dir, url, peerPort: peer, healthUrl, extra });
   let child = await start();
   const kill = () => killChild(child);
