@@ -4,7 +4,7 @@ import type { ResourceRef } from "@calico/datastore";
 import { type Node, parseResource } from "@calico/model";
 import { namedFacts, podFacts, rawFacts } from "./domain/facts.ts";
 import { convertNetworkPolicy, POLICY_PREFIX } from "./domain/network-policy.ts";
-import { kubeNodeOf, planNode } from "./domain/node-sync.ts";
+import { kubeNodeOf, syncNode } from "./domain/node-sync.ts";
 import { labelEndpoint, podOfEndpoint } from "./domain/pod-labels.ts";
 import { NAMESPACE_PROFILE, profileOfNamespace, profileOfServiceAccount, SERVICE_ACCOUNT_PROFILE } from "./domain/profiles.ts";
 import { mirrorEndpointSlice, mirrorService } from "./domain/service-mirror.ts";
@@ -104,10 +104,7 @@ const pods: Make = (ports) =>
       project: podFacts,
       kind: "WorkloadEndpoint",
       ownerOf: ({ namespace, name }) => podOfEndpoint(namespace, name),
-      plan(endpoint, { facts }) {
-        const object = labelEndpoint(endpoint, facts);
-        return object === undefined ? { do: "nothing" } : { do: "update", object };
-      },
+      plan: labelEndpoint,
     },
     ports,
   );
@@ -123,10 +120,7 @@ const nodes: Make = (ports) =>
         const node = parseNode(value);
         return node === undefined ? undefined : kubeNodeOf(node);
       },
-      plan(node, { facts, wentAway, nowMs }) {
-        const plan = planNode(node, { kube: facts, wentAway, nowMs });
-        return plan.do === "update" ? { do: "update", object: plan.node } : plan;
-      },
+      plan: syncNode,
     },
     ports,
   );

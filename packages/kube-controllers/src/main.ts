@@ -10,8 +10,11 @@ import { openApiConfig } from "./adapter/api-config.ts";
 import { makeControllers } from "./controllers.ts";
 import { IPAM_GC_METRICS } from "./domain/ipam-gc-gauges.ts";
 import { METRICS } from "./metrics.ts";
-import { DEFAULT_GRACE_MS, makeIpamGc } from "./service/ipam-gc.ts";
+import { DEFAULT_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
+import { makeIpamGc } from "./service/ipam-gc.ts";
+import { makeIpamAudit } from "./service/ipam-audit.ts";
 import { openEvents } from "./service/ipam-gc-events.ts";
+import { makeWitness } from "./service/kube-witness.ts";
 import { healthOf, reportStatus } from "./service/report.ts";
 
 const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", { healthPort: 9094 })
@@ -22,9 +25,12 @@ const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API in
     (text) => Number(text),
     DEFAULT_GRACE_MS / 1000,
   )
+  .option("--adopt-kubernetes <uid>", "follow this cluster (the uid of its namespace kube-system) in place of the one that is recorded")
   .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false)
   .parse();
-const options = program.opts<DaemonOptions & { reconcileSeconds: number; ipamGcGraceSeconds: number; ipamGcDryRun: boolean }>();
+const options = program.opts<
+  DaemonOptions & { reconcileSeconds: number; ipamGcGraceSeconds: number; ipamGcDryRun: boolean; adoptKubernetes?: string }
+>();
 const log = makeLogger({ component: "kube-controllers", level: options.logLevel });
 const signal = untilSignal("SIGTERM", "SIGINT");
 const metrics = makeMetrics([...METRICS, ...IPAM_GC_METRICS]);
@@ -38,13 +44,14 @@ const datastore = resourceClient(store);
 const given = program.getOptionValueSource("nats") !== "default";
 const events = await openEvents({ servers: given ? options.nats : [], access: options, log });
 app.defer(() => events.close());
-const ports = { ...{ kube, store, datastore, log, metrics, signal }, clock: () => Date.now() };
+const witness = makeWitness({ kube, datastore, log, metrics }, { adopt: options.adoptKubernetes });
+const ports = { ...{ kube: witness.kube, store, datastore, log, metrics, signal }, clock: () => Date.now() };
+const graceMs = options.ipamGcGraceSeconds * 1000;
 const controllers = [
+  witness,
   ...makeControllers({ ...ports, reconcileMs: options.reconcileSeconds * 1000 }),
-  makeIpamGc(
-    { ...ports, ipam: makeIpam({ store }), event: events.event },
-    { graceMs: options.ipamGcGraceSeconds * 1000, dryRun: options.ipamGcDryRun },
-  ),
+  makeIpamAudit(ports, { overdueMs: overdueMsOf(graceMs) }),
+  makeIpamGc({ ...ports, ipam: makeIpam({ store }), event: events.event }, { graceMs, dryRun: options.ipamGcDryRun }),
 ];
 app.use(await serveHealth({ port: options.healthPort, metrics, health: () => healthOf(controllers) }));
 

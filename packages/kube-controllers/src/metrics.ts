@@ -17,4 +17,15 @@ export const METRICS: readonly MetricSpec[] = [
     help: "Lists and watches of the Kubernetes API that broke and were begun again.",
     labels: ["controller"],
   },
+  {
+    name: "kube_controllers_objects_with_problems",
+    type: "gauge",
+    help: "Kubernetes objects that are now not, or not wholly, in the datastore; the health answer names them.",
+    labels: ["controller"],
+  },
+  {
+    name: "kube_controllers_kubernetes_trusted",
+    type: "gauge",
+    help: "1 while the Kubernetes API is the cluster that the datastore was written from.",
+  },
 ];

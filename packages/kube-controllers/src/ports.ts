@@ -20,6 +20,8 @@ export interface ControllerStatus {
   /** Keys that wait for their write, and those of them that failed at least once. */
   readonly pending: number;
   readonly failing: number;
+  /** What a person must act on, the first few in words: which object, and what is wrong with it. */
+  readonly problems?: readonly string[];
 }
 
 /** One loop: from the API server to the datastore. */

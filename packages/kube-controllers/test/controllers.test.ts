@@ -18,10 +18,11 @@ function world(o: { reconcileMs?: number } = {}) {
   const datastore = resourceClient(store);
   const log = recordingLogger();
   const counted = new Map<string, number>();
+  const shown = new Map<string, number>();
   const metrics = {
     inc: (name: string, labels = {}, by = 1) =>
       void counted.set(`${name} ${Object.values(labels).join()}`, (counted.get(`${name} ${Object.values(labels).join()}`) ?? 0) + by),
-    set: () => {},
+    set: (name: string, value: number, labels = {}) => void shown.set(`${name} ${Object.values(labels).join()}`, value),
   };
   const start = () => {
     const abort = new AbortController();
@@ -49,7 +50,7 @@ function world(o: { reconcileMs?: number } = {}) {
       .filter((k) => k.includes(`/${plural}/`))
       .map((k) => k.slice(k.indexOf(plural) + plural.length + 1))
       .toSorted();
-  return { api, store, datastore, log, counted, start, names };
+  return { api, store, datastore, log, counted, shown, start, names };
 }
 
 const ns = (name: string, labels = {}): KubeObject => ({ metadata: { name, labels } });
@@ -101,9 +102,9 @@ test("controllers: nothing is deleted while the API server cannot be listed", as
 });
 
 test("controllers: a policy that cannot be converted stops no other, is said and counted, and what is stored for it stays", async () => {
-  const { api, store, start, names, log, counted } = world();
+  const { api, store, start, names, log, counted, shown } = world();
   api.set(RESOURCES.networkPolicies, policy("p", { podSelector: {} }));
-  start();
+  const { controllers } = start();
   await expect.poll(() => names("networkpolicies")).toEqual(["d/knp.default.p"]);
   const before = await store.get(keyOf({ kind: "NetworkPolicy", namespace: "d", name: "knp.default.p" }));
   api.set(RESOURCES.networkPolicies, policy("p", bogus));
@@ -113,6 +114,11 @@ test("controllers: a policy that cannot be converted stops no other, is said and
   expect(await store.get(keyOf({ kind: "NetworkPolicy", namespace: "d", name: "knp.default.p" }))).toEqual(before);
   expect(counted.get("kube_controllers_conversion_problems_total policy")).toBe(2);
   expect(log.lines.filter((l) => l.message === "object not converted").map((l) => l.fields["key"])).toEqual(["d/p", "d/q"]);
+  const status = () => controllers.find((c) => c.name === "policy")?.status();
+  expect(status()).toMatchObject({ failing: 2, problems: [expect.stringMatching(/^d\/p: .*operator/), expect.stringMatching(/^d\/q: /)] });
+  expect(shown.get("kube_controllers_objects_with_problems policy")).toBe(2);
+  api.remove(RESOURCES.networkPolicies, "d/q");
+  await expect.poll(status).toMatchObject({ failing: 1, problems: [expect.stringMatching(/^d\/p: /)] });
 });
 
 test("controllers: a store that fails is written to again", async () => {
@@ -167,7 +173,7 @@ test("controllers: a pod's labels reach its endpoint, whichever comes first; end
   expect(await app()).toBe("2");
 });
 
-test("controllers: a node's labels follow, and its Calico node goes with it", async () => {
+test("controllers: a node's labels follow; its Calico node is not theirs to remove", async () => {
   const { api, datastore, start, names } = world();
   await datastore.create({
     kind: "Node",
@@ -183,5 +189,7 @@ test("controllers: a node's labels follow, and its Calico node goes with it", as
   };
   await expect.poll(labels).toEqual({ mine: "1", zone: "a" });
   api.remove(RESOURCES.nodes, "n1");
-  await expect.poll(() => names("nodes")).toEqual(["other"]);
+  api.set(RESOURCES.namespaces, ns("marker"));
+  await expect.poll(() => names("profiles")).toEqual(["kns.marker"]);
+  expect(names("nodes")).toEqual(["n1", "other"]);
 });

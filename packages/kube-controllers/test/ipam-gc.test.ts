@@ -43,6 +43,7 @@ async function world(o: { dryRun?: boolean; graceMin?: number } = {}) {
       spec: { nodeName: node },
       status: { phase: "Running", podIPs: ips.map((ip) => ({ ip })) },
     });
+  api.set(RESOURCES.pods, { metadata: { name: "other", namespace: "kube-system" }, spec: { nodeName: "n1" } });
   const has = async (ip: string) => (await ipam.ownerOf(ip)).ok;
   const scanAfter = async (min: number) => {
     ms += min * MIN;
@@ -58,6 +59,7 @@ test("ipam-gc: an address whose pod is gone is released after its grace, with it
   w.setPod("live", "n1", [live]);
   await w.scanAfter(0);
   expect(w.gc.status()).toMatchObject({ inSync: true, pending: 1, failing: 0, allocations: 2 });
+  expect(w.events.splice(0)).toMatchObject([{ subject: `ipam.suspect.${dead.replaceAll(".", "%2E")}`, body: { ip: dead, pod: "dead" } }]);
   await w.scanAfter(14);
   expect(await w.has(dead)).toBe(true);
   await w.scanAfter(1);
@@ -71,7 +73,6 @@ test("ipam-gc: an address whose pod is gone is released after its grace, with it
   expect(kinds).toEqual(["podMissing", "endpointMissing", "podMissing", "endpointMissing"]);
   expect(w.gauges.get("ipam_allocations_gc_reclamations p,n1")).toBe(1);
   expect(w.gauges.get("ipam_allocations_gc_candidates p,n1")).toBe(0);
-  expect(w.gauges.get("ipam_addresses_without_owner")).toBe(0);
 });
 
 test("ipam-gc: a pod that comes back before the release keeps its address, and a later loss begins anew", async () => {
@@ -114,7 +115,7 @@ test("ipam-gc: an address given anew to the same handle between look and release
   };
   await w.scanAfter(15);
   expect(await w.has(ip)).toBe(true);
-  expect(w.events).toEqual([]);
+  expect(w.events.filter((e) => e.subject.startsWith("ipam.gc."))).toEqual([]);
 });
 
 test("ipam-gc: dry run says what it would do and does nothing", async () => {
@@ -123,13 +124,13 @@ test("ipam-gc: dry run says what it would do and does nothing", async () => {
   await w.scanAfter(0);
   await w.scanAfter(15);
   expect(await w.has(ip)).toBe(true);
-  expect(w.events).toEqual([]);
+  expect(w.events.filter((e) => e.subject.startsWith("ipam.gc."))).toEqual([]);
   const said = w.log.lines.filter((l) => l.message === "address would be released");
   expect(said).toHaveLength(1);
   expect(said[0]?.fields).toMatchObject({ ip, handle: "net.a", pod: "a" });
 });
 
-test("ipam-gc: a node that goes takes its pods', its tunnels' addresses and its blocks with it, at once", async () => {
+test("ipam-gc: a node that goes takes its pods', its tunnels' addresses and its blocks with it, at once, and its Calico node last", async () => {
   const w = await world();
   const ip = await w.assign("a", "n2");
   await w.ipam.autoAssign({
@@ -143,12 +144,55 @@ test("ipam-gc: a node that goes takes its pods', its tunnels' addresses and its 
   await w.scanAfter(0);
   expect(w.gc.status().pending).toBe(0);
   w.api.remove(RESOURCES.nodes, "n2");
-  w.api.remove(RESOURCES.pods, "d/a");
-  await w.store.delete(keyOf({ kind: "Node", name: "n2" }));
   await w.scanAfter(0);
-  const left = [...w.store.dump().keys()].filter((k) => k.startsWith("/calico/ipam/v2/"));
-  expect(left).toEqual([]);
-  expect(w.events.map((e) => e.subject.split(".")[1])).toEqual(["gc", "gc", "host"]);
+  expect([await w.has(ip), await w.store.get(calicoNode)]).toEqual([true, expect.anything()]);
+  w.api.remove(RESOURCES.pods, "d/a");
+  const order: string[] = [];
+  const remove = w.store.delete;
+  w.store.delete = async (key, revision) => {
+    if (key === calicoNode) order.push(...[...w.store.dump().keys()].filter((k) => k.startsWith("/calico/ipam/v2/")), "node");
+    return await remove(key, revision);
+  };
+  await w.scanAfter(0);
+  expect(order).toEqual(["node"]);
+  expect(await w.store.get(calicoNode)).toBeUndefined();
+  expect(w.events.map((e) => e.subject.split(".")[1])).toEqual(["suspect", "gc", "suspect", "gc", "host"]);
+});
+
+const calicoNode = keyOf({ kind: "Node", name: "n2" });
+
+test("ipam-gc: a Calico node whose Kubernetes node was never seen waits for the grace; another process sees it so anew", async () => {
+  const w = await world();
+  w.api.remove(RESOURCES.nodes, "n2");
+  const ip = await w.assign("a", "n2");
+  await w.scanAfter(0);
+  await w.scanAfter(14);
+  expect([await w.has(ip), await w.store.get(calicoNode)]).toEqual([true, expect.anything()]);
+  await w.scanAfter(1);
+  expect([await w.has(ip), await w.store.get(calicoNode)]).toEqual([false, undefined]);
+});
+
+test("ipam-gc: dry run leaves the node that is gone where it is, and says so", async () => {
+  const w = await world({ dryRun: true });
+  await w.assign("a", "n1");
+  await w.scanAfter(0);
+  w.api.remove(RESOURCES.nodes, "n2");
+  await w.scanAfter(0);
+  expect(await w.store.get(calicoNode)).toBeDefined();
+  expect(w.log.lines.find((l) => l.message === "node would be removed")?.fields).toMatchObject({ node: "n2" });
+});
+
+test("ipam-gc: a Calico node that changed after the look stays", async () => {
+  const w = await world();
+  await w.scanAfter(0);
+  w.api.remove(RESOURCES.nodes, "n2");
+  const removeHost = w.ipam.removeHost;
+  w.ipam.removeHost = async (host) => {
+    await putNode(w.store, "n2", { spec: { orchRefs: [{ orchestrator: "k8s", nodeName: "n2" }] }, labels: { back: "yes" } });
+    return await removeHost(host);
+  };
+  await w.scanAfter(0);
+  expect(await w.store.get(calicoNode)).toBeDefined();
 });
 
 test("ipam-gc: an endpoint that outlived its pod goes before its address does; one that changed meanwhile stops the release", async () => {
@@ -170,13 +214,39 @@ test("ipam-gc: an endpoint that outlived its pod goes before its address does; o
   expect([await w.has(ip), await w.store.get(key)]).toEqual([false, undefined]);
 });
 
-test("ipam-gc: an API without any node is no evidence; nothing is released", async () => {
+test.for([
+  { name: "without any node", empty: ["n1", "n2"], want: /the Kubernetes API knows no node at all/ },
+  { name: "with nodes, but none of ours", empty: ["n1", "n2"], add: "n7", want: /knows none; is it the right one/ },
+  { name: "without any pod", pods: true, want: /the Kubernetes API knows no pod at all; was it emptied or restored/ },
+])("ipam-gc: an API $name is no evidence; nothing is released, no node removed", async ({ empty = [], add, pods, want }) => {
   const w = await world();
   const ip = await w.assign("a");
   await w.scanAfter(0);
-  for (const node of ["n1", "n2"]) w.api.remove(RESOURCES.nodes, node);
-  await expect(w.scanAfter(15)).rejects.toThrow(/the Kubernetes API knows no node at all/);
+  for (const node of empty) w.api.remove(RESOURCES.nodes, node);
+  if (add !== undefined) w.api.set(RESOURCES.nodes, { metadata: { name: add } });
+  if (pods) w.api.remove(RESOURCES.pods, "kube-system/other");
+  const before = [...w.store.dump().keys()];
+  await expect(w.scanAfter(15)).rejects.toThrow(want);
   expect(await w.has(ip)).toBe(true);
+  expect([...w.store.dump().keys()]).toEqual(before);
+});
+
+test("ipam-gc: an API whose history went back was restored: what was seen before is void, and all grace begins anew", async () => {
+  const w = await world();
+  const ip = await w.assign("a", "n2");
+  w.setPod("a", "n2", [ip]);
+  await w.scanAfter(0);
+  const list = w.api.list;
+  w.api.list = async (type, o) => {
+    const { items } = await list(type, o);
+    return { items: items.filter(({ metadata: { name } }) => name !== "n2" && name !== "a"), resourceVersion: "1" };
+  };
+  await w.scanAfter(30);
+  await w.scanAfter(14);
+  expect([await w.has(ip), await w.store.get(calicoNode)]).toEqual([true, expect.anything()]);
+  expect(w.log.lines.filter((l) => l.message.startsWith("the kubernetes api's history is older"))).toHaveLength(1);
+  await w.scanAfter(1);
+  expect([await w.has(ip), await w.store.get(calicoNode)]).toEqual([false, undefined]);
 });
 
 test("ipam-gc: of a node's empty blocks one stays, the others go after the grace", async () => {
@@ -188,18 +258,4 @@ test("ipam-gc: of a node's empty blocks one stays, the others go after the grace
   await w.scanAfter(1);
   await w.scanAfter(30);
   expect(w.gauges.get("ipam_blocks_per_node n1")).toBe(1);
-});
-
-test("ipam-gc: an endpoint whose address is not allocated, and an address with two endpoints, are contradictions", async () => {
-  const w = await world();
-  const put = (name: string, ip: string) =>
-    w.store.put(
-      keyOf({ kind: "WorkloadEndpoint", namespace: "d", name }),
-      JSON.stringify({ spec: { node: "n1", pod: name, ipNetworks: [`${ip}/32`] } }),
-    );
-  await put("a", "10.0.0.9");
-  await put("b", "10.0.0.9");
-  await w.scanAfter(0);
-  expect(w.gauges.get("ipam_contradictions")).toBe(2);
-  expect(w.gc.status().contradictions).toEqual([expect.stringMatching(/is of 2 endpoints/), expect.stringMatching(/but not allocated/)]);
 });

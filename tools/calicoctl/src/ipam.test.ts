@@ -232,6 +232,10 @@ test("ipam explain: the life of an address from the log, CNI's calls and the col
     cni(40, { command: "ADD", node: "n1", containerId: "zz", ips: ["10.0.0.8/32"], ok: true }),
   ]);
   const evidence = [{ kind: "podMissing", text: "no pod d/a", source: "kubernetes", revision: "70" }];
+  cli.past.set("ipam calico.ipam.suspect.10%2E0%2E0%2E7", [
+    cni(10, { handle: "net.c1", evidence }),
+    cni(12, { handle: "net.c1", owner: "pod d/a" }),
+  ]);
   cli.past.set("ipam calico.ipam.gc.10%2E0%2E0%2E7", [
     cni(30, { handle: "net.c1", sequence: "9", since: "2026-11-23T10:15:00Z", evidence }),
   ]);
@@ -249,6 +253,9 @@ test("ipam explain: the life of an address from the log, CNI's calls and the col
       "  2026-11-23T10:00:00.000Z  the block is in the log, of host:n1; the address is free (revision N)",
       "  2026-11-23T10:01:00.000Z  assigned to pod d/a, on node n1, handle net.c1, sequence N; block of host:n1 (revision N)",
       "  2026-11-23T10:01:00.001Z  CNI ADD on node n1 for pod d/a, container c1, succeeded",
+      "  2026-11-23T10:10:00.001Z  seen without an owner, of handle net.c1",
+      "    because no pod d/a (kubernetes revision N)",
+      "  2026-11-23T10:12:00.001Z  seen with its owner again: pod d/a",
       "  2026-11-23T10:30:00.000Z  released by net.c1 (revision N)",
       "  2026-11-23T10:30:00.001Z  released by the garbage collector from handle net.c1, sequence N; without an owner since 2026-11-23T10:15:00Z",
       "    because no pod d/a (kubernetes revision N)",

@@ -63,7 +63,7 @@ export function endpointsByIp(records: readonly KeyValue[]): ReadonlyMap<string,
   return byIp;
 }
 
-function endpointOf({ key, value, modRevision }: KeyValue): Endpoint | undefined {
+export function endpointOf({ key, value, modRevision }: KeyValue): Endpoint | undefined {
   const namespace = parseKey(key)?.ref.namespace;
   const spec = mapOf(mapOf(jsonOf(value))["spec"]);
   if (namespace === undefined) return undefined;
@@ -72,15 +72,11 @@ function endpointOf({ key, value, modRevision }: KeyValue): Endpoint | undefined
   return { key, modRevision, namespace, pod, node: String(spec["node"] ?? ""), ips: nets.map((net) => net.split("/")[0] ?? net) };
 }
 
-/** Calico node → Kubernetes node. */
-export function kubeNamesOf(records: readonly KeyValue[]): ReadonlyMap<string, string | undefined> {
-  return new Map(
-    records.map(({ key, value }) => {
-      const refs = mapOf(mapOf(jsonOf(value))["spec"])["orchRefs"];
-      const ref = (Array.isArray(refs) ? refs : []).filter(isMap).find((r) => r["orchestrator"] === "k8s");
-      return [parseKey(key)?.ref.name ?? key, typeof ref?.["nodeName"] === "string" ? ref["nodeName"] : undefined];
-    }),
-  );
+/** A Calico node's name and, if it is Kubernetes', its Kubernetes node's. */
+export function kubeNameOfRecord({ key, value }: Pick<KeyValue, "key" | "value">): readonly [string, string | undefined] {
+  const refs = mapOf(mapOf(jsonOf(value))["spec"])["orchRefs"];
+  const ref = (Array.isArray(refs) ? refs : []).filter(isMap).find((r) => r["orchestrator"] === "k8s");
+  return [parseKey(key)?.ref.name ?? key, typeof ref?.["nodeName"] === "string" ? ref["nodeName"] : undefined];
 }
 
 /** What does not parse has no fields; the syncer counts it. */
@@ -90,19 +86,4 @@ export function jsonOf(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Contradictions that no release can mend: an address with two endpoints, or with one and no allocation. */
-export function contradictions(
-  census: Census,
-  endpoints: ReadonlyMap<string, readonly Endpoint[]>,
-  isInPool: (ip: string) => boolean,
-): readonly string[] {
-  const allocated = new Set(census.allocations.map((a) => a.ip));
-  const out = [...census.broken];
-  for (const [ip, holders] of endpoints) {
-    if (holders.length > 1) out.push(`${ip} is of ${holders.length} endpoints: ${holders.map((e) => e.key).join(", ")}`);
-    if (!allocated.has(ip) && isInPool(ip)) out.push(`${ip} is of endpoint ${holders[0]?.key ?? ""}, but not allocated`);
-  }
-  return out;
 }

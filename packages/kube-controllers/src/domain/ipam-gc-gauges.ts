@@ -21,11 +21,17 @@ export const IPAM_GC_METRICS: readonly MetricSpec[] = [
   { name: "ipam_allocations_borrowed_per_node", type: "gauge", help: "Addresses in use from a block of another host.", labels: ["node"] },
   { name: "ipam_blocks_per_node", type: "gauge", help: "Blocks by the host that has them.", labels: ["node"] },
   {
+    name: "ipam_audit_addresses",
+    type: "gauge",
+    help: "Allocated addresses: with a living owner, without one and since when is known, or not the collector's to judge.",
+    labels: ["state"],
+  },
+  {
     name: "ipam_addresses_without_owner",
     type: "gauge",
-    help: "Addresses with neither an owner nor a dated reason. 0, or the records are wrong.",
+    help: "Addresses that have had no living owner for longer than their release may take. 0, or something holds the release up.",
   },
-  { name: "ipam_contradictions", type: "gauge", help: "Records of addresses that contradict each other." },
+  { name: "ipam_contradictions", type: "gauge", help: "Addresses whose records contradict each other." },
   { name: "ipam_gc_scans_total", type: "counter", help: "Looks at everything.", labels: ["outcome"] },
 ];
 

@@ -1,6 +1,9 @@
 /**
  * What is known of each address without an owner: since when, and why. An address whose owner is seen again leaves the
- * ledger, and its time begins anew if it loses it again. Not stored: a restart grants every candidate a new grace.
+ * ledger, and its time begins anew if it loses it again.
+ *
+ * Not stored: the grace is time during which somebody looked. Who was not there cannot say that nobody came back meanwhile, so a
+ * restart grants every candidate a new grace; that delays a release and can never hasten one. What was seen before is on the log.
  */
 import type { Allocation, Evidence, Verdict } from "./ipam-gc.ts";
 
@@ -13,6 +16,14 @@ export interface LedgerEntry {
   readonly sinceMs: number;
   /** Of the look that made it a candidate; the newest look's is in the verdict. */
   readonly first: readonly Evidence[];
+}
+
+/** Source: facts §4.8.1. */
+export const DEFAULT_GRACE_MS = 15 * 60_000;
+
+/** How long an address may be without an owner before something must be wrong with its release: the grace, two looks, and a minute. */
+export function overdueMsOf(graceMs: number): number {
+  return (graceMs || DEFAULT_GRACE_MS) * 2 + 60_000;
 }
 
 export type Ledger = ReadonlyMap<string, LedgerEntry>;
@@ -33,9 +44,10 @@ export interface Due {
 }
 
 /**
- * The handles whose every address has no owner for long enough, or at once where the node is gone.
+ * The handles whose every address has no owner for long enough, or at once where the node was seen and is gone. A node that was
+ * never seen may be late: its addresses wait too.
  *
- * Source: facts §4.8.1 (a grace of 0 turns all but the latter off), §4.8.2.
+ * Source: facts §4.8.1 (a grace of 0 turns all off but those of nodes that are gone), §4.8.2.
  */
 export function dueHandles(
   judged: readonly Judged[],
@@ -45,7 +57,9 @@ export function dueHandles(
   const ripe = ({ allocation, verdict }: Judged): boolean => {
     if (verdict.kind !== "unowned") return false;
     const since = o.ledger.get(allocation.id)?.sinceMs;
-    return verdict.atOnce || (o.graceMs > 0 && since !== undefined && o.nowMs - since >= o.graceMs);
+    const isNodeGone = verdict.evidence.some((e) => e.kind === "nodeGone");
+    const graceMs = o.graceMs > 0 ? o.graceMs : isNodeGone ? DEFAULT_GRACE_MS : Infinity;
+    return verdict.atOnce || (since !== undefined && o.nowMs - since >= graceMs);
   };
   return [...groups.values()].flatMap((group) => (group.every(ripe) ? [{ handle: group[0]?.allocation.handle, allocations: group }] : []));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Allocation, judge, type World } from "./ipam-gc.ts";
+import { type Allocation, type Evidence, judge, type World } from "./ipam-gc.ts";
 import { dueHandles, type Judged, nextLedger } from "./ipam-gc-ledger.ts";
 
 const WORLD: World = {
@@ -93,10 +93,11 @@ test.for<{ name: string; a?: Partial<Allocation>; world?: Partial<World>; saw?: 
   expect(text).toBe(want);
 });
 
-const judged = (id: string, handle: string, kind: "owned" | "unowned", atOnce = false): Judged => ({
+const judged = (id: string, handle: string, kind: "owned" | "unowned", atOnce = false, evidence: readonly Evidence[] = []): Judged => ({
   allocation: { ...A, id, handle },
-  verdict: kind === "owned" ? { kind, owner: "x" } : { kind, evidence: [], atOnce },
+  verdict: kind === "owned" ? { kind, owner: "x" } : { kind, evidence, atOnce },
 });
+const neverSeen = judged("a", "h", "unowned", false, [{ kind: "nodeGone", text: "", source: "kubernetes", revision: "1" }]);
 
 test.for([
   { name: "before its grace", group: [judged("a", "h", "unowned")], atMin: 14, want: [] },
@@ -105,6 +106,8 @@ test.for([
   { name: "one of the handle's addresses is in use", group: [judged("a", "h", "unowned"), judged("b", "h", "owned")], atMin: 60, want: [] },
   { name: "a grace of 0 means never", group: [judged("a", "h", "unowned")], atMin: 60, graceMin: 0, want: [] },
   { name: "a grace of 0, and the node is gone", group: [judged("a", "h", "unowned", true)], atMin: 60, graceMin: 0, want: ["h"] },
+  { name: "a grace of 0, and a node that was never seen: late, not gone", group: [neverSeen], atMin: 14, graceMin: 0, want: [] },
+  { name: "a grace of 0, and a node that was never seen, long after", group: [neverSeen], atMin: 15, graceMin: 0, want: ["h"] },
 ])("dueHandles: $name", ({ group, atMin, graceMin = 15, want }) => {
   const ledger = nextLedger(new Map(), group, 0);
   const due = dueHandles(group, { ledger, nowMs: atMin * 60_000, graceMs: graceMin * 60_000 });

@@ -1,6 +1,6 @@
 import { API_VERSION, parseResource, type Resource, type WorkloadEndpoint } from "@calico/model";
 import { expect, test } from "vitest";
-import { planNode } from "./node-sync.ts";
+import { syncNode } from "./node-sync.ts";
 import { labelEndpoint, podOfEndpoint } from "./pod-labels.ts";
 import { profileOfNamespace, profileOfServiceAccount } from "./profiles.ts";
 import { sameContent } from "./same-content.ts";
@@ -68,13 +68,12 @@ test.for([
   { name: "nonsense", want: undefined },
 ])("podOfEndpoint: $name", ({ name, want }) => expect(podOfEndpoint("shop", name)).toBe(want));
 
-const NOW = Date.parse("2026-01-01T01:00:00Z");
-const node = (labels: object, o: { tracked?: string; refs?: object[]; made?: string } = {}) =>
+const node = (labels: object, o: { tracked?: string; refs?: object[] } = {}) =>
   parsed("Node", {
     metadata: {
       name: "n1",
       labels,
-      creationTimestamp: o.made ?? "2026-01-01T00:00:00Z",
+      creationTimestamp: "2026-01-01T00:00:00Z",
       annotations: o.tracked === undefined ? {} : { "projectcalico.org/kube-labels": o.tracked },
     },
     spec: { orchRefs: o.refs ?? [{ nodeName: "n1", orchestrator: "k8s" }] },
@@ -86,33 +85,28 @@ test.for([
     name: "labels are added, and tracked in order",
     node: node({ mine: "1" }),
     kube: kube({ b: "2", a: "1" }),
-    want: 'update {"mine":"1","b":"2","a":"1"} {"a":"1","b":"2"}',
+    want: '{"mine":"1","b":"2","a":"1"} {"a":"1","b":"2"}',
   },
   {
     name: "a person's labels stay, tracked ones that are gone go",
     node: node({ mine: "1", old: "x" }, { tracked: '{"old":"x"}' }),
     kube: kube({}),
-    want: 'update {"mine":"1"} {}',
+    want: '{"mine":"1"} {}',
   },
-  { name: "Kubernetes wins", node: node({ a: "mine" }), kube: kube({ a: "1" }), want: 'update {"a":"1"} {"a":"1"}' },
+  { name: "Kubernetes wins", node: node({ a: "mine" }), kube: kube({ a: "1" }), want: '{"a":"1"} {"a":"1"}' },
   { name: "in line", node: node({ a: "1" }, { tracked: '{"a":"1"}' }), kube: kube({ a: "1" }), want: "nothing" },
   {
     name: "a broken annotation takes nothing away",
     node: node({ mine: "1" }, { tracked: "{" }),
     kube: kube({}),
-    want: 'update {"mine":"1"} {}',
+    want: '{"mine":"1"} {}',
   },
   { name: "not Kubernetes' node", node: node({}, { refs: [] }), kube: undefined, want: "nothing" },
-  { name: "gone, and old", node: node({}), kube: undefined, want: "delete" },
-  { name: "never seen, and young", node: node({}, { made: "2026-01-01T00:58:00Z" }), kube: undefined, want: "nothing" },
-  { name: "seen to go, and young", node: node({}, { made: "2026-01-01T00:58:00Z" }), kube: undefined, wentAway: true, want: "delete" },
-])("planNode: $name", ({ node: n, kube: k, wentAway = false, want }) => {
-  const plan = planNode(n, { kube: k, wentAway, nowMs: NOW });
-  const text =
-    plan.do === "update"
-      ? ` ${JSON.stringify(plan.node.metadata.labels)} ${plan.node.metadata.annotations?.["projectcalico.org/kube-labels"]}`
-      : "";
-  expect(plan.do + text).toBe(want);
+  { name: "its Kubernetes node is gone: the collector's work", node: node({}), kube: undefined, want: "nothing" },
+])("syncNode: $name", ({ node: n, kube: k, want }) => {
+  const next = syncNode(n, k);
+  const text = next && `${JSON.stringify(next.metadata.labels)} ${next.metadata.annotations?.["projectcalico.org/kube-labels"]}`;
+  expect(text ?? "nothing").toBe(want);
 });
 
 const raw = (body: Record<string, unknown>, labels = {}, annotations = {}) => ({ namespace: "d", name: "web", labels, annotations, body });

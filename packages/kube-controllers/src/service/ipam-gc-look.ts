@@ -1,11 +1,12 @@
 /** One look at everything: live lists, no cache. Blocks first, so that whoever holds an address of them was in the API before. */
 import type { PoolUtilization } from "@calico/ipam";
-import { parsePool, poolOfIp, type Pool } from "@calico/ipam";
+import { parsePool, type Pool } from "@calico/ipam";
 import { RESOURCES } from "@calico/kube-client";
 import type { KubeObject } from "@calico/kube-client";
-import { parseIp, prefixOf } from "@calico/model";
+import type { KeyValue } from "@calico/datastore";
+import { prefixOf } from "@calico/model";
 import { mapOf } from "../domain/facts.ts";
-import { type Census, censusOf, endpointsByIp, jsonOf, kubeNamesOf } from "../domain/ipam-gc-census.ts";
+import { type Census, censusOf, endpointsByIp, jsonOf, kubeNameOfRecord } from "../domain/ipam-gc-census.ts";
 import type { PodLook, World } from "../domain/ipam-gc.ts";
 import type { GcPorts } from "./ipam-gc.ts";
 
@@ -13,14 +14,12 @@ export interface Look {
   readonly census: Census;
   readonly world: World;
   readonly utilization: readonly PoolUtilization[];
-  readonly isInPool: (ip: string) => boolean;
+  /** Calico's nodes as stored: whoever removes one says which. */
+  readonly nodeRecords: ReadonlyMap<string, KeyValue>;
 }
 
 export async function look({ kube, store, ipam, signal }: Pick<GcPorts, "kube" | "store" | "ipam" | "signal">): Promise<Look> {
-  const pools = (await store.list(prefixOf("IPPool"))).items.flatMap(({ value }): Pool[] => {
-    const pool = parsePool(jsonOf(value));
-    return pool.ok ? [pool.value] : [];
-  });
+  const pools = poolsOf((await store.list(prefixOf("IPPool"))).items);
   const utilization = await ipam.utilization();
   const blocks = await store.list(prefixOf("IPAMBlock"));
   const endpoints = await store.list(prefixOf("WorkloadEndpoint"));
@@ -30,23 +29,28 @@ export async function look({ kube, store, ipam, signal }: Pick<GcPorts, "kube" |
   return {
     census: censusOf(blocks.items, pools),
     utilization,
-    isInPool(text) {
-      const ip = parseIp(text);
-      return ip.ok && poolOfIp(pools, ip.value) !== undefined;
-    },
+    nodeRecords: new Map(calicoNodes.items.map((record) => [kubeNameOfRecord(record)[0], record])),
     world: {
       pods: new Map(pods.items.map((pod) => [`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`, podLook(pod)])),
       podsRevision: pods.resourceVersion,
       kubeNodes: new Set(nodes.items.map((node) => node.metadata.name)),
       nodesRevision: nodes.resourceVersion,
-      calicoNodes: kubeNamesOf(calicoNodes.items),
+      calicoNodes: new Map(calicoNodes.items.map(kubeNameOfRecord)),
       endpoints: endpointsByIp(endpoints.items),
       etcdRevision: endpoints.revision,
     },
   };
 }
 
-function podLook(pod: KubeObject): PodLook {
+/** Those that can be read; the syncer tells of the others. */
+export function poolsOf(records: readonly Pick<KeyValue, "value">[]): readonly Pool[] {
+  return records.flatMap(({ value }): Pool[] => {
+    const pool = parsePool(jsonOf(value));
+    return pool.ok ? [pool.value] : [];
+  });
+}
+
+export function podLook(pod: KubeObject): PodLook {
   const status = mapOf(pod["status"]);
   const list = Array.isArray(status["podIPs"]) ? status["podIPs"].map((entry) => mapOf(entry)["ip"]) : [];
   const ips = [...list, status["podIP"]].filter((ip): ip is string => typeof ip === "string" && ip !== "");

@@ -1,10 +1,27 @@
 /** What the collector changes: addresses of one handle, blocks that stand empty, hosts that are no more. */
 import { escapeName } from "@calico/model";
 import { isNodeGone, type Evidence, type World } from "../domain/ipam-gc.ts";
-import type { Due, Ledger } from "../domain/ipam-gc-ledger.ts";
+import type { Due, Judged, Ledger } from "../domain/ipam-gc-ledger.ts";
 import { NO_POOL } from "../domain/ipam-gc-gauges.ts";
 import type { GcOptions, GcPorts } from "./ipam-gc.ts";
 import type { Look } from "./ipam-gc-look.ts";
+
+type Changes = { readonly before: Ledger; readonly judged: readonly Judged[]; readonly nowMs: number };
+
+/** Say once of each address that it has lost its owner, or has it again: the date and the reason are on the log before anything is done. */
+export function sayChanges(ports: GcPorts, { before, judged, nowMs }: Changes): void {
+  const at = new Date(nowMs).toISOString();
+  for (const { allocation, verdict } of judged) {
+    const { id, ip, handle, node, namespace, pod } = allocation;
+    const about = { ip, handle, sequence: allocation.sequence?.toString(), node, namespace, pod, at };
+    const isNew = verdict.kind === "unowned" && !before.has(id);
+    if (isNew) ports.log.info("address without an owner", { ...about, evidence: verdict.evidence });
+    if (isNew) ports.event(`ipam.suspect.${tokenOf(ip)}`, { ...about, evidence: verdict.evidence });
+    if (verdict.kind !== "owned" || !before.has(id)) continue;
+    ports.log.info("address has an owner again", { ...about, owner: verdict.owner });
+    ports.event(`ipam.suspect.${tokenOf(ip)}`, { ...about, owner: verdict.owner });
+  }
+}
 
 type Release = { readonly due: Due; readonly ledger: Ledger; readonly world: World; readonly nowMs: number } & GcOptions;
 
@@ -70,23 +87,12 @@ type Blocks = {
   readonly nowMs: number;
 } & GcOptions;
 
-/**
- * Blocks of a host that stand empty for the grace, while it has another; and all claims of a host that is gone and has no
- * address left. The answer is since when each block is empty.
- */
+/** Blocks of a host that stand empty for the grace, while it has another. The answer is since when each block is empty. */
 export async function giveBackBlocks(ports: GcPorts, o: Blocks): Promise<ReadonlyMap<string, number>> {
-  const { census, world } = o.seen;
-  const owned = Map.groupBy(
-    census.blocks.filter((b) => b.host !== undefined),
-    (b) => b.host ?? "",
-  );
-  const inUse = new Set(census.allocations.filter((a) => !o.released.has(a.id)).map((a) => a.node));
   const emptySince = new Map<string, number>();
+  const owned = Map.groupBy(o.seen.census.blocks, (b) => b.host);
   for (const [host, blocks] of owned) {
-    if (isNodeGone(host, world) && !inUse.has(host) && !world.calicoNodes.has(host)) {
-      await removeHost(ports, host, o);
-      continue;
-    }
+    if (host === undefined || isNodeGone(host, o.seen.world)) continue;
     let left = blocks.length;
     for (const { cidr } of blocks.filter((b) => b.empty)) {
       const since = o.emptySince.get(cidr) ?? o.nowMs;
@@ -111,15 +117,21 @@ async function giveBack(ports: GcPorts, o: { cidr: string; host: string; since: 
   });
 }
 
-async function removeHost(ports: GcPorts, host: string, { dryRun, nowMs, seen }: Blocks): Promise<void> {
-  const fields = {
-    node: host,
-    at: new Date(nowMs).toISOString(),
-    evidence: `no Kubernetes node at revision ${seen.world.nodesRevision}, no Calico node, no address`,
-  };
-  if (dryRun) return ports.log.info("claims of a node would be released", fields);
+type Host = { readonly host: string; readonly since: number; readonly seen: Look; readonly nowMs: number } & GcOptions;
+
+/** What is left of a host without a Kubernetes node and without addresses: its endpoints, its claims, its Calico node at last. */
+export async function removeHost(ports: GcPorts, { host, since, dryRun, nowMs, seen }: Host): Promise<void> {
+  const evidence = `no Kubernetes node at revision ${seen.world.nodesRevision}, no address`;
+  const fields = { node: host, since: new Date(since).toISOString(), at: new Date(nowMs).toISOString(), evidence };
+  if (dryRun) return ports.log.info("node would be removed", fields);
+  const endpoints = [...seen.world.endpoints.values()].flat().filter((e) => e.node === host);
+  for (const { key, modRevision } of new Map(endpoints.map((e) => [e.key, e])).values()) await ports.store.delete(key, modRevision);
   const outcome = await ports.ipam.removeHost(host);
-  if (!outcome.ok) return ports.log.warn("claims of a node not released", { ...fields, reason: outcome.error.message });
-  ports.log.info("claims of a node released", { ...fields, blocks: outcome.value });
+  if (!outcome.ok) return ports.log.warn("node not removed", { ...fields, reason: outcome.error.message });
+  const record = seen.nodeRecords.get(host);
+  const gone = record === undefined ? undefined : await ports.store.delete(record.key, record.modRevision);
+  if (gone?.ok === false && gone.error.kind !== "notFound")
+    return ports.log.info("node not removed", { ...fields, reason: `${gone.error.key} was changed meanwhile` });
+  ports.log.info("node removed", { ...fields, blocks: outcome.value });
   ports.event(`ipam.host.${host.replaceAll(".", "%2E")}`, { ...fields, blocks: outcome.value });
 }

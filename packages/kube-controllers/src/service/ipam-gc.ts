@@ -10,15 +10,15 @@ import type { KubeClient } from "@calico/kube-client";
 import { RESOURCES } from "@calico/kube-client";
 import type { Logger, Metrics } from "@calico/daemon";
 import type { Store } from "@calico/datastore";
-import { contradictions } from "../domain/ipam-gc-census.ts";
 import { type Gauge, gaugesOf } from "../domain/ipam-gc-gauges.ts";
-import { dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
-import { isNodeGone, judge } from "../domain/ipam-gc.ts";
+import { hostsDue } from "../domain/ipam-gc-hosts.ts";
+import { DEFAULT_GRACE_MS, dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
 import { namedFacts } from "../domain/facts.ts";
 import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts";
 import { follow } from "./follow.ts";
-import { look, type Look } from "./ipam-gc-look.ts";
-import { giveBackBlocks, releaseHandle } from "./ipam-gc-release.ts";
+import type { Look } from "./ipam-gc-look.ts";
+import { makeObserver } from "./ipam-gc-observer.ts";
+import { giveBackBlocks, releaseHandle, removeHost, sayChanges } from "./ipam-gc-release.ts";
 
 export interface GcPorts {
   readonly kube: Pick<KubeClient, "list" | "watch">;
@@ -40,7 +40,6 @@ export interface GcOptions {
 export interface GcStatus extends ControllerStatus {
   readonly lastScan: string | undefined;
   readonly allocations: number;
-  readonly contradictions: readonly string[];
 }
 
 export interface IpamGc extends Controller {
@@ -49,48 +48,44 @@ export interface IpamGc extends Controller {
   scan(): Promise<void>;
 }
 
-export const DEFAULT_GRACE_MS = 15 * 60_000;
 const PERIOD_WITHOUT_GRACE_MS = 5 * 60_000;
 const RETRY_MS = 10_000;
 /** Nodes mostly go several at a time. */
 const AFTER_NODE_MS = 1000;
-/** More of these in a health answer help nobody. */
-const SHOWN = 20;
 
 export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
   let ledger: Ledger = new Map();
   let emptySince: ReadonlyMap<string, number> = new Map();
-  let status: GcStatus = { inSync: false, pending: 0, failing: 0, lastScan: undefined, allocations: 0, contradictions: [] };
-  const seenNodes = new Set<string>();
+  let goneSince: ReadonlyMap<string, number> = new Map();
+  let status: GcStatus = { inSync: false, pending: 0, failing: 0, lastScan: undefined, allocations: 0 };
+  const { observe, sawNode } = makeObserver(ports, () => {
+    ledger = new Map();
+    goneSince = new Map();
+  });
   const board = makeBoard(ports.metrics);
   const wake = makeAlarm();
   const periodMs = options.graceMs > 0 ? options.graceMs / 2 : PERIOD_WITHOUT_GRACE_MS;
 
-  const judgeAll = (seen: Look): readonly Judged[] => {
-    for (const node of seen.world.calicoNodes.keys()) if (!isNodeGone(node, seen.world)) seenNodes.add(node);
-    for (const node of seen.world.kubeNodes) seenNodes.add(node);
-    return seen.census.allocations.map((allocation) => ({ allocation, verdict: judge(allocation, seen.world, (n) => seenNodes.has(n)) }));
-  };
-
   async function scan(): Promise<void> {
-    const seen = await lookSafely(ports);
-    const judged = judgeAll(seen);
+    const { seen, judged } = await observe();
     const nowMs = ports.clock();
+    const before = ledger;
     ledger = nextLedger(ledger, judged, nowMs);
+    sayChanges(ports, { before, judged, nowMs });
     const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
     const released =
       due.length === 0
         ? new Set<string>()
         : await confirmAndRelease(new Set(due.map((d) => d.handle ?? `/${d.allocations[0]?.allocation.ip}`)));
     emptySince = await giveBackBlocks(ports, { seen, released, emptySince, nowMs, ...options });
+    await removeHosts(seen, released, nowMs);
     if (seen.census.cooling > 0 && !options.dryRun) await ports.ipam.collectCold();
     report(seen, judged, released);
   }
 
   /** Look again: only what has still no owner is released, on what both looks saw. */
   async function confirmAndRelease(suspects: ReadonlySet<string>): Promise<ReadonlySet<string>> {
-    const seen = await lookSafely(ports);
-    const judged = judgeAll(seen);
+    const { seen, judged } = await observe();
     const nowMs = ports.clock();
     const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
     const released = new Set<string>();
@@ -101,38 +96,44 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     return released;
   }
 
+  /** A block that cannot be read may hold anybody's address. */
+  async function removeHosts(seen: Look, released: ReadonlySet<string>, nowMs: number): Promise<void> {
+    const { allocations, blocks, broken } = seen.census;
+    const found = hostsDue(seen.world, {
+      ...{ goneSince, nowMs, graceMs: options.graceMs || DEFAULT_GRACE_MS, sawNode },
+      claimants: blocks.flatMap((b) => b.host ?? []),
+      inUse: new Set(allocations.flatMap((a) => (released.has(a.id) ? [] : (a.node ?? [])))),
+    });
+    goneSince = found.goneSince;
+    if (broken.length > 0) return;
+    for (const host of found.due) await removeHost(ports, { host, since: goneSince.get(host) ?? nowMs, seen, nowMs, ...options });
+  }
+
   function report(seen: Look, judged: readonly Judged[], released: ReadonlySet<string>): void {
     const left = judged.filter(({ allocation }) => !released.has(allocation.id));
     const candidates = new Set(left.flatMap(({ allocation: a, verdict: v }) => (v.kind === "unowned" ? [a.id] : [])));
     const gauges = gaugesOf({ ...seen.census, allocations: left.map((j) => j.allocation) }, { candidates, pools: seen.utilization });
     board.show(gauges);
-    const wrong = contradictions(seen.census, seen.world.endpoints, seen.isInPool);
-    const undated = left.filter(({ allocation, verdict }) => verdict.kind !== "owned" && !ledger.has(allocation.id)).length;
-    ports.metrics.set("ipam_addresses_without_owner", undated);
-    ports.metrics.set("ipam_contradictions", wrong.length);
-    for (const text of wrong) if (!status.contradictions.includes(text)) ports.log.warn("address records contradict each other", { text });
     const lastScan = new Date(ports.clock()).toISOString();
-    status = {
-      inSync: true,
-      pending: candidates.size,
-      failing: undated + wrong.length,
-      lastScan,
-      allocations: left.length,
-      contradictions: wrong.slice(0, SHOWN),
-    };
+    status = { inSync: true, pending: candidates.size, failing: 0, lastScan, allocations: left.length };
   }
+
+  const failed = (problem: string) => void (status = { ...status, failing: 1, problems: [problem] });
 
   return {
     name: "ipam-gc",
     status: () => status,
     scan,
-    run: async () => void (await Promise.all([scanOften(ports, { scan, periodMs, wake }), watchNodes(ports, wake)])),
+    run: async () => void (await Promise.all([scanOften(ports, { scan, failed, periodMs, wake }), watchNodes(ports, wake)])),
   };
 }
 
 type Alarm = ReturnType<typeof makeAlarm>;
 
-async function scanOften(ports: GcPorts, o: { scan: () => Promise<void>; periodMs: number; wake: Alarm }): Promise<void> {
+async function scanOften(
+  ports: GcPorts,
+  o: { scan: () => Promise<void>; failed: (problem: string) => void; periodMs: number; wake: Alarm },
+): Promise<void> {
   while (!ports.signal.aborted) {
     let delayMs = o.periodMs;
     try {
@@ -141,6 +142,7 @@ async function scanOften(ports: GcPorts, o: { scan: () => Promise<void>; periodM
     } catch (error) {
       if (ports.signal.aborted) return;
       ports.metrics.inc("ipam_gc_scans_total", { outcome: "failed" });
+      o.failed(error instanceof Error ? error.message : String(error));
       ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs: RETRY_MS, error });
       delayMs = RETRY_MS;
     }
@@ -152,16 +154,6 @@ async function watchNodes(ports: GcPorts, wake: Alarm): Promise<void> {
   const nodePorts = ports as unknown as ControllerPorts;
   for await (const event of follow(nodePorts, "ipam-gc", { resource: RESOURCES.nodes, project: namedFacts }))
     if (event.kind === "deleted") wake.ring(AFTER_NODE_MS);
-}
-
-/** An API server that knows no node at all is a wrong or an emptied one, and no evidence of anything. */
-async function lookSafely(ports: GcPorts): Promise<Look> {
-  const seen = await look(ports);
-  if (seen.world.kubeNodes.size === 0 && seen.census.allocations.length > 0)
-    throw new Error(
-      `Cannot judge ${seen.census.allocations.length} addresses: the Kubernetes API knows no node at all; is it the right one?`,
-    );
-  return seen;
 }
 
 /** Gauges with labels: those that are not there any more show 0. */

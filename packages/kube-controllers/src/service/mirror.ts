@@ -12,6 +12,7 @@ import type { Converted } from "../domain/converted.ts";
 import { sameContent } from "../domain/same-content.ts";
 import type { Controller, ControllerPorts } from "../ports.ts";
 import { follow } from "./follow.ts";
+import { makeIllList } from "./ill-list.ts";
 import { everyPeriod, untilDone } from "./keep-going.ts";
 
 export interface MirrorSpec<K extends ObjectKind, F> {
@@ -25,12 +26,16 @@ export interface MirrorSpec<K extends ObjectKind, F> {
   readonly refOf: (key: string) => ResourceRef<K>;
 }
 
+/** More problems than this in a health answer help nobody; the log has them all. */
+const SHOWN = 20;
+
 export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, ports: ControllerPorts): Controller {
   const wanted = new Map<string, Converted<K>>();
+  const ill = makeIllList(spec.name, ports.metrics);
   let inSync = false;
   const queue: KeyQueue = makeKeyQueue({
     signal: ports.signal,
-    handle: (key) => write(spec, ports, key, wanted.get(key)),
+    handle: async (key) => ill.set("refused", key, await write(spec, ports, key, wanted.get(key))),
     onFailure(key, error, retry) {
       ports.metrics.inc("kube_controllers_failures_total", { controller: spec.name });
       ports.log.warn("write failed, retrying", { controller: spec.name, key, ...retry, error });
@@ -41,6 +46,7 @@ export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, port
   function learn(key: string, facts: F): boolean {
     const next = spec.convert(facts);
     report(spec.name, ports, key, next);
+    ill.set("converted", key, next.kind === "unwanted" || next.problems.length === 0 ? undefined : next.problems.join("; "));
     const before = wanted.get(key);
     wanted.set(key, next);
     return before === undefined || before.kind !== next.kind || !sameWanted(before, next);
@@ -52,6 +58,7 @@ export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, port
         if (!inSync) await untilDone(ports, spec.name, reconcile);
         continue;
       }
+      if (event.kind === "deleted") ill.set("converted", event.key, undefined);
       const changed = event.kind === "deleted" ? wanted.delete(event.key) : learn(event.key, event.object);
       if (changed && inSync) queue.add(event.key);
     }
@@ -73,7 +80,7 @@ export function makeMirror<K extends ObjectKind, F>(spec: MirrorSpec<K, F>, port
 
   return {
     name: spec.name,
-    status: () => ({ inSync, pending: queue.pending, failing: queue.failing }),
+    status: () => ({ inSync, pending: queue.pending, failing: queue.failing + ill.size, problems: ill.first(SHOWN) }),
     run: async () =>
       void (await Promise.all([
         watchKube(),
@@ -106,24 +113,28 @@ function differs<K extends ObjectKind>(converted: Converted<K>, stored: object |
   return !parsed.ok || !sameContent(parsed.value as object, stored);
 }
 
+/** Why the datastore refuses it for good; undefined when it is as wanted. */
 async function write<K extends ObjectKind, F>(
   spec: MirrorSpec<K, F>,
   ports: ControllerPorts,
   key: string,
   converted: Converted<K> | undefined,
-): Promise<void> {
-  if (converted?.kind === "refused") return;
+): Promise<string | undefined> {
+  if (converted?.kind === "refused") return undefined;
   const remove = converted === undefined || converted.kind === "unwanted";
   const done = remove ? await ports.datastore.delete(spec.refOf(key)) : await ports.datastore.apply(converted.object);
   if (done.ok) {
     ports.metrics.inc("kube_controllers_writes_total", { controller: spec.name, op: remove ? "delete" : "apply" });
     ports.log.debug("written", { controller: spec.name, key, op: remove ? "delete" : "apply" });
-  } else if (!(remove && done.error.kind === "doesNotExist")) giveUpOrRetry(spec.name, ports, key, done.error);
+    return undefined;
+  }
+  return remove && done.error.kind === "doesNotExist" ? undefined : giveUpOrRetry(spec.name, ports, key, done.error);
 }
 
 /** A conflict passes; what the datastore refuses for its content does not, until the object or the next full comparison changes it. */
-function giveUpOrRetry(name: string, ports: ControllerPorts, key: string, error: DatastoreError): void {
+function giveUpOrRetry(name: string, ports: ControllerPorts, key: string, error: DatastoreError): string {
   if (error.kind === "updateConflict" || error.kind === "alreadyExists" || error.kind === "doesNotExist") throw new Error(error.message);
   ports.metrics.inc("kube_controllers_failures_total", { controller: name });
   ports.log.error("object refused by the datastore, dropped until it changes", { controller: name, key, reason: error.message });
+  return error.message;
 }

@@ -7,24 +7,21 @@ export interface StoredName {
 export interface OwnerIndex {
   readonly size: number;
   put(key: string, owner: string, ref: StoredName): void;
-  /** Gives the owner that the key had. */
-  remove(key: string): string | undefined;
+  remove(key: string): void;
   namesOf(owner: string): readonly StoredName[];
   owners(): readonly string[];
-  clear(): void;
 }
 
 export function makeOwnerIndex(): OwnerIndex {
   const byKey = new Map<string, { readonly owner: string; readonly ref: StoredName }>();
   const byOwner = new Map<string, Set<string>>();
-  const remove = (key: string): string | undefined => {
+  const remove = (key: string): void => {
     const owner = byKey.get(key)?.owner;
-    if (owner === undefined) return undefined;
+    if (owner === undefined) return;
     byKey.delete(key);
     const keys = byOwner.get(owner);
     keys?.delete(key);
     if (keys?.size === 0) byOwner.delete(owner);
-    return owner;
   };
   return {
     get size() {
@@ -38,9 +35,5 @@ export function makeOwnerIndex(): OwnerIndex {
     },
     namesOf: (owner: string): readonly StoredName[] => [...(byOwner.get(owner) ?? [])].flatMap((key) => byKey.get(key)?.ref ?? []),
     owners: (): readonly string[] => [...byOwner.keys()],
-    clear(): void {
-      byKey.clear();
-      byOwner.clear();
-    },
   };
 }

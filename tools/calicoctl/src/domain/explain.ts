@@ -125,10 +125,27 @@ export function gcMoments(messages: readonly PastMessage[]): readonly Moment[] {
   return messages.flatMap(({ atMs, text }) => {
     const body = bodyOf(text) as GcBody | undefined;
     if (body === undefined) return [];
-    const said = new Set((body.evidence ?? []).map((e) => `${e.text ?? "?"} (${e.source ?? "?"} revision ${e.revision ?? "?"})`));
     const head = `released by the garbage collector from handle ${body.handle ?? "(none)"}, sequence ${body.sequence ?? "none"}; without an owner since ${body.since ?? "?"}`;
-    return [{ atMs, text: [head, ...said].join("\n    because ") }];
+    return [{ atMs, text: [head, ...reasons(body.evidence)].join("\n    because ") }];
   });
+}
+
+type SuspectBody = Pick<GcBody, "handle" | "evidence"> & { readonly owner?: string };
+
+/** When the collector found it without an owner, with its evidence, and when with one again. */
+export function suspectMoments(messages: readonly PastMessage[]): readonly Moment[] {
+  return messages.flatMap(({ atMs, text }) => {
+    const body = bodyOf(text) as SuspectBody | undefined;
+    if (body === undefined) return [];
+    if (body.owner !== undefined) return [{ atMs, text: `seen with its owner again: ${body.owner}` }];
+    return [
+      { atMs, text: [`seen without an owner, of handle ${body.handle ?? "(none)"}`, ...reasons(body.evidence)].join("\n    because ") },
+    ];
+  });
+}
+
+function reasons(evidence: GcBody["evidence"]): ReadonlySet<string> {
+  return new Set((evidence ?? []).map((e) => `${e.text ?? "?"} (${e.source ?? "?"} revision ${e.revision ?? "?"})`));
 }
 
 function bodyOf(text: string): unknown {

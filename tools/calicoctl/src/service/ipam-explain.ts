@@ -4,7 +4,7 @@ import { parseBlock, parseHandle, type Block } from "@calico/ipam";
 import { cidrContains, formatCidr, formatIp, handleKey, parseCidr, parseIp, parseKey, prefixOf } from "@calico/model";
 import type { Ip } from "@calico/model";
 import { CliError } from "../domain/cli-error.ts";
-import { blockMoments, cniMoments, gcMoments, holderText, timeline } from "../domain/explain.ts";
+import { blockMoments, cniMoments, gcMoments, holderText, suspectMoments, timeline } from "../domain/explain.ts";
 import type { Context, NatsFlags } from "../ports.ts";
 
 export type ExplainOptions = { readonly ip: string; readonly servers: readonly string[]; readonly flags: NatsFlags };
@@ -26,7 +26,8 @@ export async function ipamExplain(context: Context, options: ExplainOptions): Pr
   const { moments, handles } = blockMoments(versions, ip);
   const cni = cniMoments(await past.read("node", "calico.cni.>"), { ip: text, handles });
   const gc = gcMoments(await past.read("ipam", `calico.ipam.gc.${escapeToken(text)}`));
-  const lines = timeline([...moments, ...gc, ...cni]);
+  const suspect = suspectMoments(await past.read("ipam", `calico.ipam.suspect.${escapeToken(text)}`));
+  const lines = timeline([...moments, ...suspect, ...gc, ...cni]);
   print(lines.length === 0 ? "History: the event log knows nothing of it" : "History, as far as the event log keeps it:");
   for (const line of lines) print(line);
 }
