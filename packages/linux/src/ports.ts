@@ -224,7 +224,7 @@ export type ChangesOptions = {
 };
 
 /**
- * rtnetlink in one namespace. Every request is answered by the kernel before the call returns, so calls of one process
+ * rtnetlink in one namespace. Every request but `deleteLink` is answered by the kernel before the call returns, so calls of one process
  * happen in the order they were made. Single changes throw `NetlinkError`.
  */
 export interface Netlink extends Disposable {
@@ -233,6 +233,7 @@ export interface Netlink extends Disposable {
   link(name: string): Promise<Link | undefined>;
   addLink(spec: LinkSpec): Promise<void>;
   setLink(link: string, set: LinkChange): Promise<void>;
+  /** The kernel takes tens of milliseconds for it. Unlike `apply`, this keeps no other call waiting: on return it is under way, when it resolves done. */
   deleteLink(link: string): Promise<void>;
 
   addresses(filter?: { readonly link?: string; readonly family?: 4 | 6 }): Promise<readonly Address[]>;

@@ -160,3 +160,13 @@ test("changes: an address and an IPv6 route are told with their link's name", as
     if (seen.includes("cali0.x fd00:9::1/64") && seen.includes("cali0.x fd00:9::/64")) stop.abort();
   }
 });
+
+test("a socket reaches its namespace after the namespace's name is gone", async () => {
+  const name = `linux-${process.pid}-gone`;
+  await createNetns(name);
+  using nl = openNetlink({ netnsPath: netnsPath(name) });
+  await nl.addLink({ kind: "bridge", name: "br0" });
+  await deleteNetns(name);
+  await nl.deleteLink("br0");
+  expect(await nl.link("br0")).toBeUndefined();
+});

@@ -1,14 +1,19 @@
 /**
  * The few C library calls that Node's own API does not offer, on both runtimes: Deno.dlopen or koffi, chosen when first used.
- * Every call answers ≥ 0, or the negative errno, read right after the call. All are synchronous; none may be parked on a thread pool.
+ * Every call answers ≥ 0, or the negative errno, read right after the call. All are synchronous but `sendApart`, whose errno is another
+ * thread's and out of reach: any failure of it is EIO.
  */
 import { createRequire } from "node:module";
+import { promisify } from "node:util";
 import type Koffi from "koffi";
+import { ERRNO } from "../domain/errno.ts";
 
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): number;
   send(fd: number, data: Uint8Array, flags: number): number;
+  /** `send` on another thread, for what the kernel takes long to do; this one goes on meanwhile. */
+  sendApart(fd: number, data: Uint8Array, flags: number): Promise<number>;
   recv(fd: number, into: Uint8Array, flags: number): number;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array): number;
   ioctl(fd: number, request: number, argument: Uint8Array): number;
@@ -21,6 +26,7 @@ type Raw = {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array, length: number): number;
   send(fd: number, data: Uint8Array, length: number, flags: number): number | bigint;
+  sendApart(fd: number, data: Uint8Array, length: number, flags: number): Promise<number | bigint>;
   recv(fd: number, into: Uint8Array, length: number, flags: number): number | bigint;
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   ioctl(fd: number, request: number, argument: Uint8Array): number;
@@ -43,6 +49,10 @@ function wrap(raw: Raw, errno: () => number): Libc {
     socket: (domain, type, protocol) => answer(raw.socket(domain, type, protocol)),
     bind: (fd, address) => answer(raw.bind(fd, address, address.length)),
     send: (fd, data, flags) => answer(raw.send(fd, data, data.length, flags)),
+    async sendApart(fd, data, flags) {
+      const sent = await raw.sendApart(fd, data, data.length, flags);
+      return sent < 0 ? -ERRNO.EIO : Number(sent);
+    },
     recv: (fd, into, flags) => answer(raw.recv(fd, into, into.length, flags)),
     setsockopt: (fd, level, name, value) => answer(raw.setsockopt(fd, level, name, value, value.length)),
     ioctl: (fd, request, argument) => answer(raw.ioctl(fd, request, argument)),
@@ -55,7 +65,7 @@ function wrap(raw: Raw, errno: () => number): Libc {
 type DenoFfi = {
   dlopen(
     path: string,
-    symbols: Record<string, { parameters: string[]; result: string }>,
+    symbols: Record<string, { name?: string; parameters: string[]; result: string; nonblocking?: boolean }>,
   ): { symbols: Record<string, (...a: never[]) => unknown> };
   UnsafePointerView: { new (pointer: object): { getInt32(offset?: number): number } };
 };
@@ -66,6 +76,7 @@ function openDeno(): [Raw, () => number] {
     socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
     bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
     send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+    sendApart: { name: "send", parameters: ["i32", "buffer", "usize", "i32"], result: "isize", nonblocking: true },
     recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
     setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
     ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
@@ -82,10 +93,12 @@ function openKoffi(): [Raw, () => number] {
   // Not an import: koffi is a native module that only Node needs, and only once a kernel call is made.
   const koffi = createRequire(import.meta.url)("koffi") as typeof Koffi;
   const lib = koffi.load(LIBRARY);
+  const send = lib.func("int64_t send(int fd, _In_ uint8_t *data, size_t length, int flags)");
   const raw = {
     socket: lib.func("int socket(int domain, int type, int protocol)"),
     bind: lib.func("int bind(int fd, _In_ uint8_t *address, uint32_t length)"),
-    send: lib.func("int64_t send(int fd, _In_ uint8_t *data, size_t length, int flags)"),
+    send,
+    sendApart: promisify(send.async.bind(send)),
     recv: lib.func("int64_t recv(int fd, uint8_t *into, size_t length, int flags)"),
     setsockopt: lib.func("int setsockopt(int fd, int level, int name, _In_ uint8_t *value, uint32_t length)"),
     ioctl: lib.func("int ioctl(int fd, unsigned long request, uint8_t *argument)"),

@@ -1,6 +1,7 @@
 /**
  * One rtnetlink socket. The kernel answers a request while it is being sent, so send and receive are one synchronous exchange
  * and nothing waits; the receive time-out is a guard, not a wait. A socket stays in the namespace it was made in.
+ * What the kernel is known to take long for goes over `exchangeApart`.
  */
 import { decodeAck, decodeDone } from "../domain/ack.ts";
 import type { Ack } from "../domain/ack.ts";
@@ -9,6 +10,7 @@ import { NetlinkError } from "../domain/netlink-error.ts";
 import { NLM_F, NLMSG } from "../domain/protocol.ts";
 import { align4, decodeMessages, viewOf } from "../domain/wire.ts";
 import { libc } from "./libc.ts";
+import { inNetns } from "./netns.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0x80000;
@@ -18,6 +20,7 @@ const SO = { receiveBuffer: 8, receiveTimeout: 20, receiveBufferForce: 33 } as c
 const SOL_NETLINK = 270;
 const NETLINK = { capAck: 10, extAck: 11, strictCheck: 12 } as const;
 const MSG_DONTWAIT = 0x40;
+const SIOCGSKNS = 0x894c;
 const SIOCGIFNAME = 0x8910;
 const SIOCGIFINDEX = 0x8933;
 const IFREQ_OCTETS = 40;
@@ -36,6 +39,8 @@ const decoder = new TextDecoder();
 export interface NetlinkSocket {
   /** Send the messages in one system call; one answer per message, in order. */
   exchange(messages: readonly Uint8Array[]): readonly Ack[];
+  /** One message and its answer, over a socket of its own in the same namespace and on another thread: this one goes on meanwhile. */
+  exchangeApart(message: Uint8Array): Promise<Ack>;
   /** Send one dump or get request; bodies of the answer. ENODEV and friends throw. */
   dump(request: Uint8Array, op: string): readonly Uint8Array[];
   /** Events waiting on a socket made with groups, without blocking. */
@@ -47,6 +52,20 @@ export interface NetlinkSocket {
 
 /** Open in the calling thread's namespace. `groups` is the multicast bit mask to listen to. */
 export function openNetlinkSocket(groups = 0): NetlinkSocket {
+  return openKernelSocket(groups);
+}
+
+/** In the namespace that the socket is in, also when its path is gone. */
+function openBeside(fd: number): KernelSocket {
+  const netns = check(libc().ioctl(fd, SIOCGSKNS, new Uint8Array()), "find the namespace of a netlink socket");
+  try {
+    return inNetns(netns, () => openKernelSocket(0));
+  } finally {
+    libc().close(netns);
+  }
+}
+
+function openKernelSocket(groups: number): KernelSocket {
   const fd = check(libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), "open a netlink socket");
   try {
     configure(fd, groups);
@@ -88,9 +107,25 @@ class KernelSocket implements NetlinkSocket {
     const numbers = messages.map((message, i) => this.#stamp(message, i === messages.length - 1 ? NLM_F.ack : 0));
     const answers: Ack[] = messages.map(() => ({ errno: 0 }));
     check(libc().send(this.#fd, joinAligned(messages), 0), `send ${messages.length} netlink messages`);
-    const first = numbers[0] ?? 0;
+    return this.#answers(answers, numbers[0] ?? 0);
+  }
+
+  async exchangeApart(message: Uint8Array): Promise<Ack> {
+    this.#mustBeOpen();
+    const apart = openBeside(this.#fd);
+    try {
+      const number = apart.#stamp(message, NLM_F.ack);
+      check(await libc().sendApart(apart.#fd, message, 0), "send a netlink message");
+      return apart.#answers([{ errno: 0 }], number)[0] ?? { errno: 0 };
+    } finally {
+      apart.close();
+    }
+  }
+
+  /** Receive until the last one is answered. */
+  #answers(answers: Ack[], first: number): readonly Ack[] {
     for (let done = false; !done;) {
-      for (const message of decodeMessages(this.#receive(`${messages.length} netlink messages`))) {
+      for (const message of decodeMessages(this.#receive(`${answers.length} netlink messages`))) {
         const position = (message.sequence - first) >>> 0;
         if (message.type !== NLMSG.error || position >= answers.length) continue;
         answers[position] = decodeAck(message);

@@ -1,9 +1,10 @@
 /** rtnetlink for the rest of the system: the codecs of domain/ over one socket. */
 import { closeSync } from "node:fs";
 import { err, ok } from "@calico/model";
+import type { Ack } from "../domain/ack.ts";
 import { decodeAddress, encodeGetAddresses } from "../domain/address.ts";
 import { ERRNO } from "../domain/errno.ts";
-import { decodeLink, encodeGetLinks } from "../domain/link.ts";
+import { decodeLink, encodeDeleteLink, encodeGetLinks } from "../domain/link.ts";
 import { decodeFdb, decodeNeighbour, encodeGetFdb, encodeGetNeighbours } from "../domain/neighbour.ts";
 import { NetlinkError } from "../domain/netlink-error.ts";
 import { changesLinkNames, describeOp, encodeOp, hintFor } from "../domain/op.ts";
@@ -40,7 +41,12 @@ export function openNetlink(options: { readonly netnsPath?: string } = {}): Netl
     link: async (name) => readLink(socket, name),
     addLink: (spec) => one({ do: "addLink", spec }),
     setLink: (link, set) => one({ do: "setLink", link, set }),
-    deleteLink: (link) => one({ do: "deleteLink", link }),
+    async deleteLink(link) {
+      const op = { do: "deleteLink", link } as const;
+      const index = socket.indexOf(link);
+      const answer = index === undefined ? noSuchLink(link) : await socket.exchangeApart(encodeDeleteLink(index));
+      if (answer.errno !== 0) throw refusal(op, answer);
+    },
     async addresses(filter = {}) {
       const index = filter.link === undefined ? undefined : indexOrThrow(socket, filter.link, "list addresses");
       return dump(encodeGetAddresses({ index, family: filter.family }), "list addresses", decodeAddress);
@@ -147,7 +153,7 @@ function makeBatch(socket: NetlinkSocket, results: OpResult[]) {
       index(link: string): number {
         if (namesMayChange) send();
         const index = socket.indexOf(link);
-        if (index === undefined) throw refusal(op, { errno: ERRNO.ENODEV, kernelMessage: `no link ${link}` });
+        if (index === undefined) throw refusal(op, noSuchLink(link));
         return index;
       },
       netnsFd(path: string): number {
@@ -177,6 +183,10 @@ function unencodable(error: Error): { errno: number; kernelMessage: string } {
   const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
   const errno = code !== undefined && code in ERRNO ? ERRNO[code as keyof typeof ERRNO] : ERRNO.EINVAL;
   return { errno, kernelMessage: error.message };
+}
+
+function noSuchLink(link: string): Ack {
+  return { errno: ERRNO.ENODEV, kernelMessage: `no link ${link}` };
 }
 
 function refusal(op: NetlinkOp, answer: { errno: number; kernelMessage?: string }): NetlinkError {

@@ -42,19 +42,26 @@ export function listNetns(): readonly string[] {
  * wrong namespace. Sockets that it makes stay there; child processes that it spawns start there.
  */
 export function withNetns<T>(path: string, fn: () => T extends PromiseLike<unknown> ? never : T): T {
+  const target = openNetns(path);
+  try {
+    return inNetns(target, fn, path);
+  } finally {
+    closeSync(target);
+  }
+}
+
+/** `withNetns` for a namespace that is open already. */
+export function inNetns<T>(target: number, fn: () => T extends PromiseLike<unknown> ? never : T, name = `descriptor ${target}`): T {
   // thread-self, not self: the main thread's namespace is not a worker's.
   const own = openSync("/proc/thread-self/ns/net", "r");
-  let target: number | undefined;
   try {
-    target = openNetns(path);
-    enter(target, path);
+    enter(target, name);
     try {
       return fn();
     } finally {
       comeBack(own);
     }
   } finally {
-    if (target !== undefined) closeSync(target);
     closeSync(own);
   }
 }

@@ -113,9 +113,9 @@ export function encodeSetLink(link: string, set: LinkChange, resolve: Resolve): 
   return w.finish();
 }
 
-export function encodeDeleteLink(link: string, resolve: Resolve): Uint8Array {
+export function encodeDeleteLink(index: number): Uint8Array {
   const w = new MessageWriter(RTM.delLink, NLM_F.request);
-  ifinfomsg(w, { index: resolve.index(link) });
+  ifinfomsg(w, { index });
   return w.finish();
 }
 

@@ -14,7 +14,7 @@ export function encodeOp(op: NetlinkOp, resolve: Resolve): Uint8Array {
     case "setLink":
       return encodeSetLink(op.link, op.set, resolve);
     case "deleteLink":
-      return encodeDeleteLink(op.link, resolve);
+      return encodeDeleteLink(resolve.index(op.link));
     case "replaceAddress":
       return encodeReplaceAddress(op.link, op.cidr, op, resolve);
     case "deleteAddress":

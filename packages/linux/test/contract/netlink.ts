@@ -132,6 +132,18 @@ export function netlinkContract(name: string, subject: NetlinkSubject): void {
     await expect(nl.deleteLink("nope")).rejects.toMatchObject({ code: "ENODEV", errno: 19, op: "delete link nope" });
   });
 
+  each("links are deleted while other calls go on; one that went meanwhile is ENODEV", async ({ nl, other, otherPath }) => {
+    const names = Array.from({ length: 6 }, (_, i) => `cali${i}`);
+    for (const name of names) await nl.addLink({ kind: "veth", name, peer: { name, netns: otherPath } });
+    const fromBothEnds = [...names.map((name) => nl.deleteLink(name)), ...names.map((name) => other.deleteLink(name))];
+    await nl.addLink({ kind: "bridge", name: "br0" });
+    const outcomes = await Promise.allSettled(fromBothEnds);
+    const reasons = outcomes.flatMap((o) => (o.status === "rejected" ? [(o.reason as NetlinkError).code] : []));
+    expect(reasons).toEqual(names.map(() => "ENODEV"));
+    expect((await nl.links()).map((l) => l.name)).toEqual(["lo", "br0"]);
+    expect((await other.links()).map((l) => l.name)).toEqual(["lo"]);
+  });
+
   each("routes come out as they went in, and can be written again", async ({ nl }) => {
     await setUp(nl);
     for (let round = 0; round < 2; round++) {
