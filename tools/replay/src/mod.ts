@@ -3,4 +3,4 @@ export { type Archive, readArchive, writeArchive } from "./adapter/archive-file.
 export { readLog } from "./adapter/log.ts";
 export { fold, type State } from "./domain/fold.ts";
 export { type History, type HistoryBuilder, type LogRecord, makeHistoryBuilder, type RawMessage } from "./domain/history.ts";
-export { COMPONENTS, eventOf, eventsOf, render } from "./service/render.ts";
+export { COMPONENTS, eventsOf, render } from "./service/render.ts";

@@ -10,7 +10,7 @@ import { makeExportFilter } from "./rib/export.ts";
 import { passesOn, routingConfigOf } from "./rib/peer-config.ts";
 import { Routing } from "./rib/routing.ts";
 import { derivePlan, type Plan } from "./config/plan.ts";
-import type { PeerPlan } from "./config/topology.ts";
+import { nodesByName, type PeerPlan } from "./config/topology.ts";
 import { makeWorld, type ObjectEvent, type World } from "./config/world.ts";
 import type { Session } from "./fsm/state.ts";
 import { BGP_PROTOCOL, desireOf, type KernelRoute } from "./kernel/desire.ts";
@@ -82,7 +82,11 @@ function makePlans(events: Iterable<Event>, node: string, settings: RenderOption
     shared.take(event);
     for (const owner of ownersOf(event)) owned.set(owner, [...(owned.get(owner) ?? []), event]);
   }
-  const names = new Map([...shared.world.nodes.values()].flatMap(({ ip4, name }) => (ip4 === undefined ? [] : [[ip4, name] as const])));
+  const names = new Map(
+    nodesByName(shared.world)
+      .toReversed()
+      .flatMap(({ ip4, name }) => (ip4 === undefined ? [] : [[ip4, name] as const])),
+  );
   const plans = new Map<string, Plan>();
   const { routerId, listenPort } = settings;
   const common = { ...(listenPort === undefined ? {} : { listenPort }) };

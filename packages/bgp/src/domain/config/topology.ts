@@ -65,7 +65,7 @@ function meshPeers(world: World, me: Self, listenPort: number): readonly PeerPla
   if (!meshEnabled(world) || me.clusterId !== undefined) return [];
   const spec = world.configurations.get("default")?.spec;
   const blocked = spec?.nodeMeshPassword?.secretKeyRef === undefined ? undefined : "the mesh has a password: TCP MD5 is not supported yet";
-  return [...world.nodes.values()]
+  return nodesByName(world)
     .filter((node) => node.name !== me.name && node.clusterId === undefined)
     .flatMap((node) => remotesOf(world, node, listenPort))
     .filter((remote) => remote.address !== me.ip4)
@@ -77,6 +77,11 @@ function meshPeers(world: World, me: Self, listenPort: number): readonly PeerPla
       restartTimeSec: durationSec(spec?.nodeMeshMaxRestartTime) ?? DEFAULT_RESTART_SEC,
       ...(blocked === undefined ? {} : { blocked }),
     }));
+}
+
+/** Of two nodes that claim one address the first by name is meant, on every node and whichever came first. */
+export function nodesByName(world: World): readonly NodeFacts[] {
+  return [...world.nodes.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function basics(world: World, me: Self, remote: Remote) {
@@ -120,7 +125,9 @@ function explicitPeers(world: World, me: Self, peer: BGPPeer, listenPort: number
   if (!isLocalSide(peer, me)) return [];
   const remotes =
     peerSelector !== undefined
-      ? [...world.nodes.values()].filter((node) => matches(peerSelector, node)).flatMap((node) => remotesOf(world, node, listenPort))
+      ? nodesByName(world)
+          .filter((node) => matches(peerSelector, node))
+          .flatMap((node) => remotesOf(world, node, listenPort))
       : peerIP !== undefined
         ? remoteOfPeerIp(world, me, peer, peerIP)
         : [];
@@ -131,7 +138,7 @@ function explicitPeers(world: World, me: Self, peer: BGPPeer, listenPort: number
 function reversePeers(world: World, me: Self, peer: BGPPeer, listenPort: number): readonly PeerPlan[] {
   const { peerSelector, reversePeering } = peer.spec;
   if (peerSelector === undefined || reversePeering === "Manual" || !matches(peerSelector, me)) return [];
-  return [...world.nodes.values()]
+  return nodesByName(world)
     .filter((node) => node.name !== me.name && isLocalSide(peer, node))
     .flatMap((node) => remotesOf(world, node, listenPort))
     .map((remote) => explicitPeer(world, me, peer, remote));
@@ -142,7 +149,7 @@ function remoteOfPeerIp(world: World, me: Self, peer: BGPPeer, peerIP: string): 
   const [, address, port] = /^([^:]+)(?::(\d+))?$/.exec(peerIP) ?? [];
   const ip = address === undefined ? undefined : parseIp(address);
   if (address === undefined || !ip?.ok) return [];
-  const node = [...world.nodes.values()].find((candidate) => candidate.ip4 === address);
+  const node = nodesByName(world).find((candidate) => candidate.ip4 === address);
   const peerAs = peer.spec.asNumber ?? asNumberOf(world, node?.name ?? me.name);
   const clusterId = node?.clusterId === undefined ? {} : { clusterId: node.clusterId };
   return [{ address, port: port === undefined ? DEFAULT_PORT : Number(port), peerAs: Number(peerAs), ...clusterId }];

@@ -19,7 +19,8 @@ export type Endpoint = {
   readonly labels: Labels;
   readonly profiles: readonly string[];
   readonly spoofPrefixes: readonly string[];
-  readonly status: LocalWorkload["status"];
+  /** Made when it is asked for: only this node's endpoints have a ready file. */
+  readonly status: () => LocalWorkload["status"];
 };
 
 export function endpointOf(wep: WorkloadEndpoint, revision: number): Endpoint {
@@ -35,7 +36,7 @@ export function endpointOf(wep: WorkloadEndpoint, revision: number): Endpoint {
     labels: labelsOf(wep, namespace),
     profiles: spec.profiles ?? [],
     spoofPrefixes: spec.allowSpoofedSourcePrefixes ?? [],
-    status: statusOf(wep, namespace, revision),
+    status: () => statusOf(wep, namespace, revision),
   };
 }
 

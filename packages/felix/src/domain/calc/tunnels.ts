@@ -152,8 +152,14 @@ export class Tunnels {
     else this.#routesOfBlock.set(key, now);
   }
 
+  /** The most specific pool that holds a block; of two for the same network the first by name. */
+  #poolOf(block: Cidr): Pool | undefined {
+    const holding = [...this.#pools].filter(([, pool]) => cidrCovers(pool.cidr, block));
+    return holding.toSorted(([a, p], [b, q]) => q.cidr.len - p.cidr.len || (a < b ? -1 : 1))[0]?.[1];
+  }
+
   #routeTo({ dst, node }: Block["routes"][number], block: Cidr): readonly TunnelRoute[] {
-    const pool = [...this.#pools.values()].find((p) => cidrCovers(p.cidr, block));
+    const pool = this.#poolOf(block);
     const remote = this.#nodes.get(node);
     const self = this.#nodes.get(this.#o.node);
     if (pool === undefined || pool.vxlan === "Never" || node === this.#o.node || remote === undefined || self === undefined) return [];

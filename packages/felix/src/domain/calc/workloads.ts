@@ -151,5 +151,5 @@ export class Workloads {
 }
 
 function workloadOf({ mac, addresses, spoofPrefixes, status }: Endpoint, iface: string): LocalWorkload {
-  return { iface, ...(mac === undefined ? {} : { mac }), addresses, spoofing: spoofPrefixes.length > 0, status };
+  return { iface, ...(mac === undefined ? {} : { mac }), addresses, spoofing: spoofPrefixes.length > 0, status: status() };
 }
