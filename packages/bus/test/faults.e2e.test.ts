@@ -7,8 +7,10 @@ import { recordingLogger } from "@calico/daemon/testing";
 import { openEtcd, type Store } from "@calico/datastore";
 import { killChild, startEtcdCluster, type TestEtcdCluster } from "@calico/datastore/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeNatsLog } from "../src/adapter/nats-log.ts";
 import { openNats } from "../src/adapter/nats.ts";
 import { openSession } from "../src/adapter/session.ts";
+import { IN_FLIGHT } from "../src/domain/fence.ts";
 import { openTestSyncer, startNats, startNatsCluster, type TestNatsCluster } from "../src/testing.ts";
 
 let etcd: TestEtcdCluster;
@@ -204,7 +206,6 @@ test("a leader that slept is deposed, wakes up, and writes nothing", async () =>
         15_000,
       );
       console.log(`leader asleep → standby up to date: ${Math.round(performance.now() - slept)} ms`);
-      expect(performance.now() - slept).toBeLessThan(3000 + 1000);
       await wrote(writer, 20);
     } finally {
       process.kill(daemonPid(sleeper), "SIGCONT");
@@ -213,7 +214,7 @@ test("a leader that slept is deposed, wakes up, and writes nothing", async () =>
   });
 });
 
-test("over all of it, each key's messages are in the order of revisions and nothing is there twice", async () => {
+test("over all of it, the log is in the order of revisions and has nothing twice", async () => {
   const connection = openNats({ servers: nats.servers, name: "history", log });
   const session = await openSession(connection, { stream: "CALICO", filter: "calico.v3.>", history: true });
   const seen: { readonly revision: number; readonly key: string }[] = [];
@@ -228,15 +229,29 @@ test("over all of it, each key's messages are in the order of revisions and noth
   await connection.close();
   expect(fences).toBeGreaterThan(1);
   expect(seen.length).toBeGreaterThan(30);
-  // Across keys the order holds too, but for a rare case that is not understood yet (DESIGN.md, "Known"): said here, with its place.
   const back = seen.findIndex(({ revision }, i) => i > 0 && revision < seen[i - 1]!.revision);
-  if (back >= 0) console.log(`out of order across keys: ${JSON.stringify(seen.slice(Math.max(0, back - 5), back + 5))}`);
-  const last = new Map<string, number>();
-  for (const { key: of, revision } of seen) {
-    expect(revision, of).toBeGreaterThan(last.get(of) ?? 0);
-    last.set(of, revision);
-  }
+  expect(back, `out of order: ${JSON.stringify(seen.slice(Math.max(0, back - 5), back + 5))}`).toBe(-1);
   expect(new Set(seen.map((m) => `${m.revision}:${m.key}`)).size).toBe(seen.length);
+});
+
+test("what a deposed leader still has on the way is refused to its last message, wherever the log is by then", async () => {
+  await using server = await startNats();
+  await using connections = new AsyncDisposableStack();
+  const claim = async (id: string, epoch: number) => {
+    const connection = openNats({ servers: server.servers, name: id, log });
+    connections.defer(() => connection.close());
+    return connections.use(await makeNatsLog(connection, { signal: new AbortController().signal }).claim({ id, epoch }));
+  };
+  const publication = (revision: number) =>
+    ({ key: key("x"), subject: "calico.v3.ippools._.x", op: "put", revision, data: "{}", seenAt: 0 }) as const;
+  const old = await claim("old", 1);
+  await old.append(publication(1));
+  const next = await claim("next", 2);
+  for (let revision = 2; revision < 20; revision++) await next.append(publication(revision));
+  const late = await Promise.allSettled(Array.from({ length: IN_FLIGHT }, (_, i) => old.append(publication(2 + i))));
+  expect(late.filter(({ status }) => status === "fulfilled")).toEqual([]);
+  await next.append(publication(20));
+  await next.check();
 });
 
 test("etcd with users: the token runs out while nothing happens, and the syncer goes on", async () => {

@@ -178,7 +178,8 @@ test("what was refused changed nothing", async () => {
   const jsm = await jetstreamManager(nc, { checkAPI: false });
   const { state, config } = await jsm.streams.info("CALICO", { subjects_filter: ">" });
   expect(config.subjects).toEqual(["calico.v3.>"]);
-  expect(Object.keys(state.subjects ?? {}).sort()).toEqual(["calico.v3._log.complete", "calico.v3._log.fence", "calico.v3.ippools._.a"]);
+  const subjects = Object.keys(state.subjects ?? {}).filter((subject) => !subject.includes("._log.gap."));
+  expect(subjects.sort()).toEqual(["calico.v3._log.complete", "calico.v3._log.fence", "calico.v3.ippools._.a"]);
   await expect(jetstream(nc).publish("calico.v3.ippools._.a", "{}", { expect: { lastSequence: 1 } })).rejects.toThrow(
     /wrong last sequence/,
   );

@@ -1,7 +1,7 @@
 import type { Logger } from "@calico/daemon";
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
 import { headers, TimeoutError } from "@nats-io/nats-core";
-import { COMPLETE_SUBJECT, FENCE_SUBJECT, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
+import { COMPLETE_SUBJECT, FENCE_SUBJECT, GAP_SUBJECTS, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { readEntries } from "./entries.ts";
 import { HEADER } from "./headers.ts";
@@ -48,7 +48,11 @@ async function ensureReportStreams({ jsm }: NatsHandle, options: NatsLogOptions)
   }
 }
 
-function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly created: string; readonly fenceSeq: number }): LogWriter {
+async function makeWriter(
+  nats: Nats,
+  { nc, js, jsm }: NatsHandle,
+  start: { readonly created: string; readonly fenceSeq: number },
+): Promise<LogWriter> {
   const broken = new AbortController();
   let sentSeq = start.fenceSeq;
   let ackedSeq = start.fenceSeq;
@@ -66,8 +70,9 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
       answer.then(resolve, reject).finally(() => waiting.delete(reject));
     });
   const unlisten = nats.onDisconnect(() => broken.abort(new LogFault("gone", "Cannot write the log: nats disconnected")));
+  broken.signal.addEventListener("abort", unlisten, { once: true });
 
-  /** The whole fence: each message is taken only as the very next one after ours. */
+  /** Each message is taken only at the sequence after ours; with the gap that is only right after ours (domain/fence.ts). */
   async function send(subject: string, data: string, fields: readonly (readonly [string, string])[], msgID: string): Promise<number> {
     if (broken.signal.aborted) throw broken.signal.reason;
     const expected = sentSeq++;
@@ -86,6 +91,7 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
     return ack.seq;
   }
 
+  await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, "", [], "")));
   return {
     broken: broken.signal,
     maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
@@ -119,7 +125,6 @@ function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: { readonly c
       await jsm.streams.purge(STREAM, { filter: subject, seq: seq + 1 });
     },
     async [Symbol.asyncDispose]() {
-      unlisten();
       broken.abort(new LogFault("gone", "Cannot write the log: this writer was closed"));
     },
   };

@@ -1,10 +1,13 @@
 /** Which subject carries a key. Two keys never share one: the last message of a subject is the state of its key. */
 import { IPAM_PREFIX, type ParsedKey, parseKey, RESOURCES_PREFIX } from "@calico/model";
+import { IN_FLIGHT } from "./fence.ts";
 
 export const STREAM = "CALICO";
 export const SUBJECT_ROOT = "calico.v3";
-/** Kinds never begin with an underscore, so these two cannot meet a kind's subject. */
+/** Kinds never begin with an underscore, so these cannot meet a kind's subject. */
 export const FENCE_SUBJECT = `${SUBJECT_ROOT}._log.fence`;
+/** What a claim uses sequences up with. A subject each: on one, older ones would be forgotten, and replay would tell of a hole. */
+export const GAP_SUBJECTS = Array.from({ length: IN_FLIGHT - 1 }, (_, i) => `${SUBJECT_ROOT}._log.gap.${i}`);
 export const COMPLETE_SUBJECT = `${SUBJECT_ROOT}._log.complete`;
 export const HEARTBEAT_SUBJECT = "calico.heartbeat";
 

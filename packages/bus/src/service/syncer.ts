@@ -28,7 +28,6 @@ export interface SyncerOptions {
   readonly heartbeatMs?: number;
   /** How long a deleted key stays on the log. */
   readonly tombstoneMs?: number;
-  readonly inFlight?: number;
 }
 
 /** The store was emptied or replaced: nothing is published, so that the nodes keep what they have. */
@@ -139,10 +138,10 @@ interface Session {
 }
 
 function beginSession(
-  { inFlight = 256, observer }: SyncerOptions,
+  { observer }: SyncerOptions,
   { writer, entries, revision, stop }: Pick<Session, "writer" | "revision" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
 ): Session {
-  const pipeline = makePipeline(writer, { limit: inFlight, onPublished: ({ op, revision: at }) => observer?.published?.(op, at) });
+  const pipeline = makePipeline(writer, ({ op, revision: at }) => observer?.published?.(op, at));
   return { writer, pipeline, tombstones: makeTombstones(entries.values()), revision, newest: revision, stop };
 }
 

@@ -1,4 +1,5 @@
 import type { Heartbeat } from "@calico/model";
+import { IN_FLIGHT } from "../domain/fence.ts";
 import { type EventLog, type LogEntry, LogFault, type LogMessage, type LogReader, type LogWriter, type Publication } from "../ports.ts";
 
 /** JetStream in memory: one sequence, a fence, the last message per subject, readers that break when the log goes. */
@@ -10,6 +11,9 @@ export interface FakeLog extends EventLog {
   failNextAppend(how: "lost" | "stored"): void;
   /** Everything breaks, as on a restart of the server; messages stay. */
   disconnect(): void;
+  /** What `leader` sends from here on is on the way until `thaw`, as when its process or its server stopped and went on. */
+  freeze(leader: string): void;
+  thaw(leader: string): void;
 }
 
 export type StoredMessage = { readonly seq: number; readonly atMs: number } & (
@@ -26,6 +30,7 @@ export function makeFakeLog(): FakeLog {
   let incarnation = 0;
   let failing: "lost" | "stored" | undefined;
   const beats: Heartbeat[] = [];
+  const frozen = new Map<string, PromiseWithResolvers<void>>();
   const breakers = new Set<(fault: LogFault) => void>();
   const listeners = new Set<Parameters<LogReader["onHeartbeat"]>[0]>();
   const readers = new Set<{ wake: () => void; broken: boolean }>();
@@ -44,10 +49,12 @@ export function makeFakeLog(): FakeLog {
     }
   };
 
-  function makeWriter(fenceSeq: number): LogWriter {
+  function makeWriter(id: string): LogWriter {
+    add({ kind: "fence", leader: id });
+    lastSeq += IN_FLIGHT - 1; // the gap
     const broken = new AbortController();
     const mine = incarnation;
-    let sentSeq = fenceSeq;
+    let sentSeq = lastSeq;
     const fail = (fault: LogFault) => {
       breakers.delete(fail);
       if (!broken.signal.aborted) broken.abort(fault);
@@ -56,6 +63,8 @@ export function makeFakeLog(): FakeLog {
     const send = async (body: Body) => {
       if (broken.signal.aborted) throw broken.signal.reason;
       const expected = sentSeq++;
+      const gate = frozen.get(id);
+      if (gate !== undefined) await gate.promise;
       const how = failing;
       failing = undefined;
       const fault =
@@ -100,7 +109,12 @@ export function makeFakeLog(): FakeLog {
     },
     failNextAppend: (how) => void (failing = how),
     disconnect: () => breakAll("disconnected"),
-    claim: async ({ id }) => makeWriter(add({ kind: "fence", leader: id })),
+    freeze: (leader) => void frozen.set(leader, Promise.withResolvers()),
+    thaw(leader) {
+      frozen.get(leader)?.resolve();
+      frozen.delete(leader);
+    },
+    claim: async ({ id }) => makeWriter(id),
     async drop() {
       messages = [];
       lastSeq = 0;
