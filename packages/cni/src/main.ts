@@ -5,6 +5,7 @@ import process from "node:process";
 import { escapeToken, natsConnection, openReporter } from "@calico/bus";
 import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
+import { etcdAccess } from "@calico/datastore";
 import { listenUnix, targetOf } from "@calico/ipam";
 import { openWorld } from "./adapter/compose.ts";
 import { serveConnection } from "./adapter/serve-socket.ts";
@@ -24,7 +25,9 @@ const log = makeLogger({ component: "cni", level: options.logLevel, node: option
 const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
-const world = app.use(openWorld({ runDir: options.runDir, defaultEtcd: targetOf(options), agentKubeconfig: options.kubeconfig }));
+const { auth } = etcdAccess(options);
+const { runDir, kubeconfig } = options;
+const world = app.use(openWorld({ runDir, defaultEtcd: targetOf(options), agentKubeconfig: kubeconfig, ...(auth && { etcdAuth: auth }) }));
 const reporter = openReporter({ servers: options.nats, component: "cni", node: options.node, log, connection: natsConnection(options) });
 app.defer(() => reporter.close());
 let running = 0;

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { makeLogger } from "@calico/daemon";
+import { etcdAccess } from "@calico/datastore";
 import { openWorld } from "./adapter/compose.ts";
 import { VARIABLES } from "./domain/env.ts";
 import type { Environment } from "./domain/env.ts";
@@ -22,7 +23,8 @@ async function run(): Promise<number> {
   const env = process.env as Environment;
   const stdin = env.CNI_COMMAND === "VERSION" && process.stdin.isTTY ? "" : await text(process.stdin);
   const settings = { varDir, runDir, node: undefined, policyWaitMs: 0, hostname: hostname().toLowerCase() };
-  await using world = openWorld({ runDir, defaultEtcd: undefined, agentKubeconfig: undefined });
+  const { auth } = etcdAccess({ etcdUser: process.env["ETCD_USERNAME"], etcdPasswordFile: process.env["ETCD_PASSWORD_FILE"] });
+  await using world = openWorld({ runDir, defaultEtcd: undefined, agentKubeconfig: undefined, ...(auth && { etcdAuth: auth }) });
   const given = VARIABLES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const]));
   const agent = makeAgent(world, { settings, log, alone: false });
   const answer = await agent.answer({ fields: new Map([["PLUGIN", plugin], ["STDIN", stdin], ...given]) });

@@ -4,6 +4,7 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
+import { etcdAccess } from "@calico/datastore";
 import { prefixOf } from "@calico/model";
 import { openTarget, targetOf } from "./adapter/open-store.ts";
 import { listenUnix, readLines } from "./adapter/unix-socket.ts";
@@ -24,12 +25,13 @@ const log = makeLogger({ component: "ipam", level: options.logLevel, node: optio
 const metrics = makeMetrics(METRICS);
 const wakeup = makeWakeup();
 const home: EtcdTarget = targetOf(options);
+const { auth } = etcdAccess(options);
 const tunnelFacts = [prefixOf("IPPool"), prefixOf("Node"), prefixOf("FelixConfiguration")];
 
 await using app = new AsyncDisposableStack();
 const opened = makeTargetCache({
   open(target) {
-    const store = openTarget(target);
+    const store = openTarget(target, auth && { auth });
     const ended = new AbortController();
     const onChange = (prefix: string) => void (tunnelFacts.some((p) => prefix.startsWith(p)) && wakeup.raise());
     const mirror = openMirror(store, {

@@ -1,6 +1,6 @@
 /** The real world behind the ports; the same for the agent and the executable by itself. */
 import { join } from "node:path";
-import { resourceClient } from "@calico/datastore";
+import { type EtcdOptions, resourceClient } from "@calico/datastore";
 import { makeIpam, makeTargetCache, openIpamClient, openTarget } from "@calico/ipam";
 import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
@@ -22,6 +22,8 @@ export type WorldOptions = {
   /** Used when the configuration names no etcd. */
   readonly defaultEtcd: EtcdTarget | undefined;
   readonly agentKubeconfig: string | undefined;
+  /** This process's own login to etcd; a certificate is named by the configuration. */
+  readonly etcdAuth?: EtcdOptions["auth"];
 };
 
 export interface World extends Ports, AsyncDisposable {}
@@ -31,7 +33,7 @@ export function openWorld(o: WorldOptions): World {
   const kernel = stack.use(openKernel());
   const kube = stack.use(openKubeClients({ agentKubeconfig: o.agentKubeconfig }));
   const opened = makeTargetCache({
-    open: (target) => openDatastore(target, join(o.runDir, "ipam.sock"), stack),
+    open: (target) => openDatastore(target, o, stack),
     close: ({ close }) => void close(),
   });
   return {
@@ -60,9 +62,13 @@ export function openWorld(o: WorldOptions): World {
   };
 }
 
-function openDatastore(target: EtcdTarget, socketPath: string, stack: AsyncDisposableStack): Datastore & { close(): Promise<void> } {
-  const store = openTarget(target, { timeoutMs: ETCD_TIMEOUT_MS });
-  const ipam = openIpamClient({ socketPath, etcd: target, fallback: () => makeIpam({ store }) });
+function openDatastore(
+  target: EtcdTarget,
+  o: Pick<WorldOptions, "runDir" | "etcdAuth">,
+  stack: AsyncDisposableStack,
+): Datastore & { close(): Promise<void> } {
+  const store = openTarget(target, { timeoutMs: ETCD_TIMEOUT_MS, ...(o.etcdAuth && { auth: o.etcdAuth }) });
+  const ipam = openIpamClient({ socketPath: join(o.runDir, "ipam.sock"), etcd: target, fallback: () => makeIpam({ store }) });
   let closed = false;
   const close = async () => {
     if (closed) return;

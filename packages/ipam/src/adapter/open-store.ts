@@ -1,12 +1,12 @@
 import { etcdAccess, openEtcd } from "@calico/datastore";
-import type { Store } from "@calico/datastore";
+import type { EtcdOptions, Store } from "@calico/datastore";
 import type { EtcdTarget } from "../domain/protocol.ts";
 
-/** A store on the etcd that `target` names; its TLS files are read again when they change. */
-export function openTarget(target: EtcdTarget, o: { readonly timeoutMs?: number } = {}): Store {
+/** A store on the etcd that `target` names; its TLS files are read again when they change. `auth` is this process's own login. */
+export function openTarget(target: EtcdTarget, o: Pick<EtcdOptions, "timeoutMs" | "auth"> = {}): Store {
   const { endpoints, keyFile, certFile, caFile } = target;
   const access = etcdAccess({ etcdCa: caFile, etcdCert: certFile, etcdKey: keyFile });
-  return openEtcd({ endpoints, ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }), ...access });
+  return openEtcd({ endpoints, ...o, ...access });
 }
 
 /** The target that a daemon's flags name. */

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { etcdUserCalls } from "../domain/etcd-roles.ts";
 import { etcdFiles, natsConfFile, principals, renderNatsConf, secretsDir } from "../domain/secure.ts";
-import { NETWORK, type Topology } from "../domain/topology.ts";
+import { NETWORK, PORTS, type Topology } from "../domain/topology.ts";
 import { mustExec } from "./exec.ts";
 
 /** A certificate and a password for each daemon of a secure lab, and NATS's configuration; only root may read them. */
@@ -14,6 +15,16 @@ export async function makeSecrets(t: Topology): Promise<void> {
     writeFileSync(`${secretsDir(t, user)}/nats-password`, password, { mode: 0o600 });
   }
   writeFileSync(natsConfFile(t), renderNatsConf(t, users), { mode: 0o600 });
+}
+
+/** Has etcd know each daemon by the name in its certificate, with the role that it needs, and nobody else. */
+export async function enableEtcdRoles(t: Topology): Promise<void> {
+  const { ca, cert, key } = etcdFiles(t, "tools");
+  const etcdctl = `etcdctl --endpoints https://${t.control.bgpIp}:${PORTS.etcd} --cacert ${ca} --cert ${cert} --key ${key}`;
+  const input = etcdUserCalls(t)
+    .map((args) => `${etcdctl} ${args.join(" ")}\n`)
+    .join("");
+  await mustExec(["sh", "-e"], { netns: t.controlNetns, input, env: { ETCDCTL_API: "3" } });
 }
 
 async function issue(t: Topology, user: string, extensions: string): Promise<void> {

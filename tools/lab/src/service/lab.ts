@@ -5,7 +5,7 @@ import { loadKubeconfig } from "@calico/kube-client";
 import { type ExecOptions, exec, mustExec, type Ran } from "../adapter/exec.ts";
 import { buildFabric, kernelHas } from "../adapter/fabric.ts";
 import { makePki, writeKubeconfig } from "../adapter/pki.ts";
-import { makeSecrets } from "../adapter/secrets.ts";
+import { enableEtcdRoles, makeSecrets } from "../adapter/secrets.ts";
 import { renderConflist } from "../domain/cni-conf.ts";
 import { renderOutsideWeb } from "../domain/outside.ts";
 import { apiProcesses, controlProcesses, nodeProcesses, type ProcessSpec, storeProcesses } from "../domain/processes.ts";
@@ -85,6 +85,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   const environment = options.secure && tooling !== undefined ? environmentOf(t, tooling) : {};
   const scheme = options.secure ? "https" : "http";
   await supervisor.start(specs(storeProcesses(t)));
+  if (options.secure) await enableEtcdRoles(t);
 
   step("Kubernetes API, controllers, syncer");
   const external = options.kubeconfig === undefined ? undefined : await joinExternalApi(t, options.kubeconfig, stack);
