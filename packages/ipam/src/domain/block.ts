@@ -132,3 +132,8 @@ export function ordinalsOfHandle(block: Block, handleId: string): readonly numbe
 export function isEmpty(block: Block): boolean {
   return block.unallocated.length === block.allocations.length;
 }
+
+/** True if it has no address to give, now or by waiting. */
+export function isFull(block: Block): boolean {
+  return block.unallocated.length === 0 && block.attributes.every((a) => a.releasedAt === undefined);
+}

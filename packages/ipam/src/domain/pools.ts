@@ -108,8 +108,19 @@ export function selectsNamespace(pool: Pool, labels: Labels | undefined): boolea
 /** A selector that does not parse matches nothing: no address is given on the strength of a guess. */
 function matches(selector: string, labels: Labels): boolean {
   if (selector === "" || selector === "all()") return true;
-  const parsed = parseSelector(selector);
+  const parsed = parsedOnce(selector);
   return parsed.ok && parsed.value.matches(labels);
+}
+
+/** The selectors of all pools are asked for again with each change of one. */
+const KNOWN_SELECTORS = 1000;
+const selectors = new Map<string, ReturnType<typeof parseSelector>>();
+
+function parsedOnce(text: string): ReturnType<typeof parseSelector> {
+  const known = selectors.get(text) ?? parseSelector(text);
+  if (selectors.size >= KNOWN_SELECTORS) selectors.clear();
+  selectors.set(text, known);
+  return known;
 }
 
 function byName(pools: readonly Pool[]): readonly Pool[] {

@@ -87,24 +87,30 @@ function cool(block: Block, ordinals: readonly number[], nowMs: number): Block {
  * Does not count as a write: it runs on every load and goes out with the next write.
  */
 export function collect(block: Block, time: Cooldown): Block {
-  const cold = block.allocations.flatMap((a, ordinal) => (a !== null && isCold(block.attributes[a], time) ? [ordinal] : []));
+  const cold = coldOrdinals(block, time);
   const chosen = new Set(cold);
-  const allocations = block.allocations.map((a, ordinal) => (chosen.has(ordinal) ? null : a));
+  const allocations = cold.length === 0 ? block.allocations : block.allocations.map((a, ordinal) => (chosen.has(ordinal) ? null : a));
   const inUse = new Set(allocations);
-  const used = block.attributes.map((_, i) => inUse.has(i));
-  if (cold.length === 0 && used.every(Boolean)) return block;
-  const sequences = new Map([...block.sequenceNumberForAllocation].filter(([ordinal]) => !chosen.has(ordinal)));
-  const renumbered = used.map((_, i) => used.slice(0, i).filter(Boolean).length);
+  const renumbered: (number | null)[] = [];
+  let kept = 0;
+  for (const index of block.attributes.keys()) renumbered.push(inUse.has(index) ? kept++ : null);
+  if (cold.length === 0 && kept === block.attributes.length) return block;
   return {
     ...block,
     allocations: allocations.map((a) => (a === null ? null : (renumbered[a] ?? null))),
     unallocated: [...block.unallocated, ...cold],
-    attributes: block.attributes.filter((_, i) => used[i]),
-    sequenceNumberForAllocation: sequences,
+    attributes: block.attributes.filter((_, i) => renumbered[i] !== null),
+    sequenceNumberForAllocation: new Map([...block.sequenceNumberForAllocation].filter(([ordinal]) => !chosen.has(ordinal))),
   };
 }
 
-function isCold(attribute: BlockAttribute | undefined, { nowMs, cooldownSec }: Cooldown): boolean {
-  if (attribute?.releasedAt === undefined) return false;
+function coldOrdinals(block: Block, time: Cooldown): readonly number[] {
+  const cold = new Set(block.attributes.flatMap((a, index) => (isCold(a, time) ? [index] : [])));
+  if (cold.size === 0) return [];
+  return block.allocations.flatMap((a, ordinal) => (a !== null && cold.has(a) ? [ordinal] : []));
+}
+
+function isCold(attribute: BlockAttribute, { nowMs, cooldownSec }: Cooldown): boolean {
+  if (attribute.releasedAt === undefined) return false;
   return Date.parse(attribute.releasedAt) <= nowMs - cooldownSec * 1000;
 }

@@ -1,9 +1,8 @@
 /** A block for a node before its first pod. Source: calico libcalico-go/lib/ipam/ipam.go (EnsureBlock). */
 import { formatCidr } from "@calico/model";
 import type { Family } from "@calico/model";
-import { poolOfBlock } from "../domain/pools.ts";
 import type { AutoAssignRequest } from "../ports.ts";
-import { affineBlocks, claimFree, makeJob } from "./auto-assign.ts";
+import { claimFree, makeJob } from "./auto-assign.ts";
 import type { AssignPorts } from "./auto-assign.ts";
 import { claimBlock } from "./claim.ts";
 import type { Facts } from "./facts.ts";
@@ -15,8 +14,7 @@ export async function ensureBlock(
   o: { readonly request: Omit<AutoAssignRequest, "num4" | "num6">; readonly facts: Facts; readonly family: Family },
 ): Promise<string> {
   const job = await makeJob(ports, { ...o, request: { ...o.request, num4: 0, num6: 0 }, count: 1 });
-  for (const { cidr, confirmed } of await affineBlocks(job)) {
-    if (poolOfBlock(job.pools, cidr) === undefined) continue;
+  for (const { cidr, confirmed } of job.usable) {
     if (confirmed || (await claimBlock(ports, cidr, job.claimant)) === "claimed") return formatCidr(cidr);
   }
   const made = await claimFree(job);

@@ -29,14 +29,24 @@ export async function readFacts(store: Pick<Store, "get" | "list">): Promise<Fac
     store.list(prefixOf("IPReservation")),
     store.get(ipamConfigKey),
   ]);
+  const before = lastFacts.get(pools.items);
+  if (before?.reservations === reservations.items && before.config === config) return before.facts;
   const parsed = parseConfig(config?.value);
   if (!parsed.ok) throw new IpamFault("corrupt", `${parsed.error}; correct ${ipamConfigKey}`);
-  return {
+  const facts = {
     pools: pools.items.flatMap(poolsIn),
     reserved: reservations.items.flatMap(reservedIn),
     config: parsed.value,
   };
+  lastFacts.set(pools.items, { reservations: reservations.items, config, facts });
+  return facts;
 }
+
+/** The facts drawn from lists last: a mirror gives the same lists until something changes, and then they are the same facts. */
+const lastFacts = new WeakMap<
+  readonly KeyValue[],
+  { readonly reservations: readonly KeyValue[]; readonly config: KeyValue | undefined; readonly facts: Facts }
+>();
 
 /** A record is parsed once for as long as it is the same: a mirror gives the same record until it changes. */
 function onceEach<T>(parse: (json: unknown) => T): (kv: KeyValue) => T {
@@ -60,10 +70,14 @@ const reservedIn = onceEach(reservedCidrs);
 /** Labels of a node; none while it is not known. */
 export async function readNodeLabels(store: Pick<Store, "get">, node: string): Promise<Labels> {
   const kv = await store.get(keyOf({ kind: "Node", name: node }));
-  const json = kv === undefined ? undefined : parseJson(kv.value);
-  const labels = (json as { metadata?: { labels?: unknown } } | undefined)?.metadata?.labels;
-  return typeof labels === "object" && labels !== null ? (labels as Labels) : {};
+  return kv === undefined ? NO_LABELS : labelsIn(kv);
 }
+
+const NO_LABELS: Labels = {};
+const labelsIn = onceEach((json): Labels => {
+  const labels = (json as { metadata?: { labels?: unknown } } | undefined)?.metadata?.labels;
+  return typeof labels === "object" && labels !== null ? (labels as Labels) : NO_LABELS;
+});
 
 /** JSON at the door; what is not JSON is undefined and then fails its schema. */
 export function parseJson(text: string): unknown {

@@ -8,7 +8,7 @@
 import { blockKey, formatCidr, handleKey } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import { renderBlock } from "../domain/block-json.ts";
-import { assignFree, assignOrdinal } from "../domain/block.ts";
+import { assignFree, assignOrdinal, isEmpty } from "../domain/block.ts";
 import type { Block, Owner } from "../domain/block.ts";
 import { adjusted, heldBy, renderHandle } from "../domain/handle.ts";
 import { collect } from "../domain/release.ts";
@@ -93,8 +93,10 @@ export async function giveOne(
   });
 }
 
+/** The write of a block. One that is empty and nobody's goes; one with an affinity stays for its host. */
 export function blockChange(block: Block, revision: number): Change {
-  return { key: blockKey(block.cidr), value: renderBlock(block), revision, parsed: block };
+  const gone = isEmpty(block) && block.affinity === undefined;
+  return { key: blockKey(block.cidr), value: gone ? undefined : renderBlock(block), revision, parsed: block };
 }
 
 async function handleChange(

@@ -13,6 +13,9 @@ import { ensureBlock } from "./ensure-block.ts";
 import { readFacts } from "./facts.ts";
 import type { Facts } from "./facts.ts";
 import { asResult, IpamFault } from "./fault.ts";
+import { prepareAssign, prepareRelease } from "./group-calls.ts";
+import { makeGroup } from "./group.ts";
+import type { Reader } from "./group.ts";
 import { makeKeyedLock } from "./keyed-lock.ts";
 import { ipsByHandle, ownerOfIp, utilization } from "./query.ts";
 import { makeRecords } from "./records.ts";
@@ -24,26 +27,32 @@ export type IpamOptions = {
   /** Where pools, configuration, the node and its claims are read; default: the store. A mirror saves the reads. */
   readonly reader?: Pick<Store, "get" | "list">;
   readonly clock?: Clock;
+  /** Told of each transaction of a group how many calls it settled. */
+  readonly onGroup?: (calls: number) => void;
 };
 
 export type IpamLibrary = Ipam & IpamAdmin;
 
 /**
- * Calls of one process for the same node wait for each other, so that a process never conflicts with itself; other
- * processes are met by compare-and-swap.
+ * Calls of one process that write wait for each other or go out in one transaction, so that a process never conflicts with
+ * itself; other processes are met by compare-and-swap.
  */
-export function makeIpam({ store, reader = store, clock = { now: Date.now } }: IpamOptions): IpamLibrary {
+export function makeIpam({ store, reader = store, clock = { now: Date.now }, onGroup }: IpamOptions): IpamLibrary {
   const ports: AssignPorts = { records: makeRecords(store), store, reader, clock };
   const lock = makeKeyedLock();
-  const exclusive = <T>(action: () => Promise<T>): Promise<Result<T, IpamError>> => asResult(() => lock.run("records", action));
+  const locked = <T>(action: () => Promise<T>): Promise<T> => lock.run("records", action);
+  const exclusive = <T>(action: () => Promise<T>): Promise<Result<T, IpamError>> => asResult(() => locked(action));
+  const group = makeGroup({ records: ports.records, reader, exclusive: locked, ...(onGroup === undefined ? {} : { onWritten: onGroup }) });
   const facts = () => readFacts(reader);
   return {
-    autoAssign: (request) => exclusive(() => autoAssign(ports, request)),
+    autoAssign: (request) =>
+      asResult(() => group.run({ prepare: (r) => prepareAssign(ports, { request, reader: r }), alone: () => autoAssign(ports, request) })),
     assignIp: (request) => exclusive(async () => assignIp(ports, { request, facts: await facts() })),
     releaseIps: (requests) => exclusive(async () => releaseIps(ports, { requests, facts: await facts() })),
     async releaseByHandle(handle) {
-      const done = await exclusive(async () => releaseByHandle(ports, { handle, cooldownSec: (await facts()).config.cooldownSec }));
-      return found(done, handle);
+      const alone = async () => releaseByHandle(ports, { handle, cooldownSec: (await facts()).config.cooldownSec });
+      const prepare = (r: Reader) => prepareRelease(ports, { handle, reader: r });
+      return found(await asResult(() => group.run<readonly string[] | undefined>({ prepare, alone })), handle);
     },
     ipsByHandle: async (handle) => found(await asResult(() => ipsByHandle(ports, handle)), handle),
     ownerOf: (ip) => asResult(async () => ownerOfIp(ports, { ip, facts: await facts() })),

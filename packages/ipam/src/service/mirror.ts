@@ -12,7 +12,13 @@ export interface Mirror extends Pick<Store, "get" | "list" | "txn"> {
 }
 
 type Entry = { readonly kv: KeyValue | undefined; readonly revision: number };
-type Part = { readonly prefix: string; readonly entries: Map<string, Entry>; revision: number | undefined };
+type Part = {
+  readonly prefix: string;
+  readonly entries: Map<string, Entry>;
+  /** Lists as they were asked for: the same array until something below the prefix changes, so that others may rest on it. */
+  readonly lists: Map<string, KeyValue[]>;
+  revision: number | undefined;
+};
 
 /** How long to wait before listing again after a watch ended. */
 const RELIST_MS = 500;
@@ -26,7 +32,7 @@ export type MirrorOptions = {
 };
 
 export function openMirror(store: Pick<Store, "get" | "list" | "txn" | "watch">, options: MirrorOptions): Mirror {
-  const parts = options.prefixes.map((prefix): Part => ({ prefix, entries: new Map(), revision: undefined }));
+  const parts = options.prefixes.map((prefix): Part => ({ prefix, entries: new Map(), lists: new Map(), revision: undefined }));
   for (const part of parts) void follow(store, part, options);
   const partOf = (key: string) => parts.find((p) => key.startsWith(p.prefix) && p.revision !== undefined);
   return {
@@ -52,8 +58,12 @@ export function openMirror(store: Pick<Store, "get" | "list" | "txn" | "watch">,
 }
 
 function listed(part: Part, prefix: string): KeyValue[] {
+  const known = part.lists.get(prefix);
+  if (known !== undefined) return known;
   const kvs = [...part.entries.values()].flatMap(({ kv }) => (kv?.key.startsWith(prefix) ? [kv] : []));
-  return kvs.sort((a, b) => (a.key < b.key ? -1 : 1));
+  kvs.sort((a, b) => (a.key < b.key ? -1 : 1));
+  part.lists.set(prefix, kvs);
+  return kvs;
 }
 
 /** Newer wins; an event that is older than what was written through the mirror is passed over. */
@@ -61,6 +71,7 @@ function take(part: Part, key: string, entry: Entry): boolean {
   const known = part.entries.get(key);
   if (known !== undefined && known.revision >= entry.revision) return false;
   part.entries.set(key, entry);
+  part.lists.clear();
   return known?.kv?.value !== entry.kv?.value;
 }
 
@@ -81,6 +92,7 @@ async function follow(store: Pick<Store, "list" | "watch">, part: Part, options:
 async function load(store: Pick<Store, "list">, part: Part): Promise<void> {
   const { items, revision } = await store.list(part.prefix);
   part.entries.clear();
+  part.lists.clear();
   for (const kv of items) part.entries.set(kv.key, { kv, revision: kv.modRevision });
   part.revision = revision;
 }

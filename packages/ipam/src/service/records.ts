@@ -37,6 +37,9 @@ export interface Records {
   /** With `guess`, a handle that is not remembered is taken for one that does not exist; the write will tell. */
   handle(id: string, o: { readonly fresh: boolean; readonly guess?: boolean }): Promise<Stored<Handle>>;
   text(key: string): Promise<Stored<string>>;
+  /** What is remembered, without a look at the store; undefined when nothing is. */
+  knownBlock(cidr: Cidr): Stored<Block> | undefined;
+  knownHandle(id: string): Stored<Handle> | undefined;
   /** All changes or none, and none if one of `unchanged` is not at its revision any more. A conflict refreshes what is remembered. */
   commit(changes: readonly Change[], unchanged?: readonly Seen[]): Promise<Committed>;
 }
@@ -49,6 +52,7 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
 
   const remember = (key: string, kv: KeyValue | undefined, parsed?: unknown): void => {
     const known = remembered.get(key);
+    if (kv !== undefined && known !== undefined && known.kv.modRevision > kv.modRevision) return; // an answer that was overtaken
     remembered.delete(key);
     if (kv === undefined) return;
     remembered.set(key, known?.kv.modRevision === kv.modRevision ? known : { kv, ...(parsed === undefined ? {} : { parsed }) });
@@ -63,8 +67,18 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
   };
 
   return {
+    knownBlock(cidr) {
+      const key = keyOfBlock(cidr);
+      const entry = remembered.get(key);
+      return entry && parsed(key, entry, parseBlock);
+    },
+    knownHandle(id) {
+      const key = handleKey(id);
+      const entry = remembered.get(key);
+      return entry && parsed(key, entry, parseHandle);
+    },
     async block(cidr, { fresh }) {
-      const key = blockKey(cidr);
+      const key = keyOfBlock(cidr);
       return parsed(key, await read(key, fresh), parseBlock);
     },
     async handle(id, { fresh, guess = false }) {
@@ -92,6 +106,15 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
       }
     },
   };
+}
+
+/** The same few blocks are asked for all the time. */
+const blockKeys = new WeakMap<Cidr, string>();
+
+function keyOfBlock(cidr: Cidr): string {
+  const key = blockKeys.get(cidr) ?? blockKey(cidr);
+  blockKeys.set(cidr, key);
+  return key;
 }
 
 type Remembered = { readonly kv: KeyValue; parsed?: unknown };

@@ -1,6 +1,5 @@
 /** Giving addresses back. Source: calico libcalico-go/lib/ipam/ipam.go (ReleaseIPs, ReleaseByHandle). */
 import {
-  blockKey,
   cidrContains,
   cidrOf,
   formatCidr,
@@ -14,10 +13,6 @@ import {
 } from "@calico/model";
 import type { Cidr, Ip } from "@calico/model";
 import type { Store } from "@calico/datastore";
-
-import { renderBlock } from "../domain/block-json.ts";
-import { isEmpty } from "../domain/block.ts";
-import type { Block } from "../domain/block.ts";
 import { adjusted, renderHandle } from "../domain/handle.ts";
 import type { Handle } from "../domain/handle.ts";
 import { release, releaseHandle } from "../domain/release.ts";
@@ -27,6 +22,7 @@ import type { ReleaseIpRequest, ReleaseOutcome } from "../ports.ts";
 import { addressOf } from "./assign-ip.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault, untilWritten } from "./fault.ts";
+import { blockChange } from "./give.ts";
 import type { GivePorts } from "./give.ts";
 import type { Change, Stored } from "./records.ts";
 
@@ -95,7 +91,7 @@ async function releaseInBlock(
       const handle = await records.handle(id, { fresh: true });
       handles.push(...handleChange(id, handle, adjusted(handle.value ?? new Map(), formatCidr(o.cidr), -count)));
     }
-    const written = await records.commit([blockAfterRelease(outcome.value.block, stored.revision), ...handles]);
+    const written = await records.commit([blockChange(outcome.value.block, stored.revision), ...handles]);
     return written.written ? outcome.value : "conflict";
   });
 }
@@ -108,12 +104,6 @@ function faultOf(cidr: Cidr, e: ReleaseError): IpamFault {
     "badSequence",
     `Cannot release ${ip}: it was assigned again (sequence ${e.found ?? "(none)"}, expected ${e.wanted})`,
   );
-}
-
-/** A block that is empty and nobody's goes; one with an affinity stays for its host. */
-function blockAfterRelease(block: Block, revision: number): Change {
-  const gone = isEmpty(block) && block.affinity === undefined;
-  return { key: blockKey(block.cidr), value: gone ? undefined : renderBlock(block), revision, parsed: block };
 }
 
 function handleChange(id: string, stored: Stored<Handle>, next: Handle): readonly Change[] {
@@ -151,7 +141,7 @@ async function releaseOneBlock(
   const outcome = stored.value && releaseHandle(stored.value, o.handle, { nowMs: clock.now(), cooldownSec: o.cooldownSec });
   if (!o.fresh && (outcome === undefined || outcome.released.length === 0)) return "conflict";
   const changes = [...handleChange(o.handle, handle, rest)];
-  if (outcome !== undefined && outcome.released.length > 0) changes.push(blockAfterRelease(outcome.block, stored.revision));
+  if (outcome !== undefined && outcome.released.length > 0) changes.push(blockChange(outcome.block, stored.revision));
   if (!(await records.commit(changes)).written) return "conflict";
   return (outcome?.released ?? []).map((n) => formatIp(nthIp(cidr.value, n)));
 }

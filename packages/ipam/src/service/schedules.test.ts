@@ -1,5 +1,5 @@
 /**
- * No schedule of several clients, with stale memories and stale views of pools and configuration, crashes before and after
+ * No schedule of several clients, each asked for several things at once, with stale memories and stale views of pools and configuration, crashes before and after
  * any operation on the store, pools, reservations and nodes that come and go, gives an address twice, loses one, or leaves
  * records that contradict each other. In the end everything can be given back, and then nothing is left.
  */
@@ -12,7 +12,7 @@ import { disagreements, putPool } from "../testing.ts";
 import { makeIpam, type IpamLibrary } from "./ipam.ts";
 
 /** More by hand: `SCHEDULES=50000 vitest run packages/ipam/src/service/schedules.test.ts`. */
-const RUNS = Number(process.env["SCHEDULES"] ?? 400);
+const RUNS = Number(process.env["SCHEDULES"] ?? 150);
 
 type Action =
   | { readonly do: "assign"; readonly handle: string }
@@ -31,11 +31,12 @@ type Action =
 
 const POOL = "10.0.0.0/29";
 const LIMITED = "one";
-const handles = fc.constantFrom("h1", "h2", "h3", "h4");
+const HANDLES = ["h1", "h2", "h3", "h4", "h5", "h6"];
+const handles = fc.constantFrom(...HANDLES);
 const action: fc.Arbitrary<Action> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("assign" as const), handle: handles }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("assign" as const), handle: handles }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("assignIp" as const), handle: handles, last: fc.integer({ min: 0, max: 7 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("release" as const), handle: handles }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("release" as const), handle: handles }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("releaseIp" as const), last: fc.integer({ min: 0, max: 7 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("nodeDies" as const), node: fc.constantFrom("n1", "n2") }) },
@@ -60,11 +61,14 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("collect" as const) }) },
 );
 
-/** A process: the node it is on, what it does, and after how many operations on the store it dies (then another takes its place). */
+/** What a process is asked for at once: its calls go out in groups. */
+const burst = fc.array(action, { minLength: 1, maxLength: 5 });
+
+/** A process: the node it is on, what it does, burst after burst, and after how many operations on the store it dies (then another takes its place). */
 const processes = fc.array(
   fc.record({
     node: fc.constantFrom("n1", "n2"),
-    actions: fc.array(action, { minLength: 1, maxLength: 5 }),
+    bursts: fc.array(burst, { minLength: 1, maxLength: 4 }),
     diesAfter: fc.option(fc.integer({ min: 0, max: 25 }), { nil: Infinity }),
     /** The operation that it dies in is done, and nobody hears of it. */
     answerLost: fc.boolean(),
@@ -74,7 +78,7 @@ const processes = fc.array(
   { minLength: 1, maxLength: 4 },
 );
 
-type Process = { node: string; actions: readonly Action[]; diesAfter: number; answerLost: boolean; isBehind: boolean };
+type Process = { node: string; bursts: readonly (readonly Action[])[]; diesAfter: number; answerLost: boolean; isBehind: boolean };
 
 class Death extends Error {}
 
@@ -107,8 +111,8 @@ function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: 
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
-async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore }, a: Action, journal: Journal): Promise<void> {
-  const { node, store } = o;
+async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore; blockSize: number }, a: Action, journal: Journal): Promise<void> {
+  const { node, store, blockSize } = o;
   if (a.do === "assign") {
     const outcome = await ipam.autoAssign({ node, num4: 1, num6: 0, handle: a.handle });
     if (outcome.ok) journal.owned.push(...outcome.value.v4.ips.map((i) => ({ ip: i.address.split("/")[0]!, handle: a.handle })));
@@ -128,7 +132,7 @@ async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore },
   if (a.do === "leave") await ipam.releaseHostAffinities(node);
   if (a.do === "nodeDies") await ipam.removeHost(a.node);
   if (a.do === "poolGoes") await ipam.releasePoolAffinities(POOL);
-  if (a.do === "pool") await putPool(store, "p", { cidr: POOL, blockSize: 30, ...a.spec });
+  if (a.do === "pool") await putPool(store, "p", { cidr: POOL, blockSize, ...a.spec });
   if (a.do === "reserve") await store.put(RESERVATION, JSON.stringify({ spec: { reservedCIDRs: a.cidrs } }));
   if (a.do === "configure") await ipam.setConfig({ strictAffinity: a.strict, cooldownSec: a.cooldownSec });
   if (a.do === "limited") await ipam.autoAssign({ node, num4: 1, num6: 0, handle: LIMITED, maxPerHandle: 1 });
@@ -144,15 +148,16 @@ function makeClock() {
   return { now: () => (ms += 40_000) };
 }
 
-async function live(store: FakeStore, s: fc.Scheduler, p: Process, journal: Journal) {
+async function live({ store, blockSize }: { store: FakeStore; blockSize: number }, s: fc.Scheduler, p: Process, journal: Journal) {
   const clock = makeClock();
+  const onGroup = (calls: number) => void (groups += calls > 1 ? 1 : 0);
   const reader = p.isBehind ? frozen(store) : undefined;
-  let ipam = makeIpam({ store: schedule(store, s, p), clock, ...(reader === undefined ? {} : { reader }) });
-  for (const a of p.actions) {
-    try {
-      await perform(ipam, { node: p.node, store }, a, journal);
-    } catch (e) {
-      if (!(e instanceof Death)) throw e;
+  let ipam = makeIpam({ store: schedule(store, s, p), clock, onGroup, ...(reader === undefined ? {} : { reader }) });
+  for (const burst of p.bursts) {
+    const done = await Promise.allSettled(burst.map((a) => perform(ipam, { node: p.node, store, blockSize }, a, journal)));
+    const failed = done.flatMap((d) => (d.status === "rejected" ? [d.reason as unknown] : []));
+    for (const e of failed) if (!(e instanceof Death)) throw e;
+    if (failed.length > 0) {
       ipam = makeIpam({ store: schedule(store, s, { diesAfter: Infinity, answerLost: false }), clock });
     }
   }
@@ -161,7 +166,7 @@ async function live(store: FakeStore, s: fc.Scheduler, p: Process, journal: Jour
 /** Whatever happened before: with all handles and claims released and all cooled down, nothing of IPAM is left but its configuration. */
 async function leavesNothing(store: FakeStore): Promise<void> {
   const ipam = makeIpam({ store, clock: { now: () => 1_985_578_400_000 } });
-  for (const handle of ["h1", "h2", "h3", "h4", LIMITED]) await ipam.releaseByHandle(handle);
+  for (const handle of [...HANDLES, LIMITED]) await ipam.releaseByHandle(handle);
   expect((await ipam.releasePoolAffinities(POOL)).ok).toBe(true);
   expect((await ipam.collectCold()).ok).toBe(true);
   const late = makeIpam({ store, clock: { now: () => 1_985_578_400_000 + 1_300_000 } });
@@ -170,18 +175,19 @@ async function leavesNothing(store: FakeStore): Promise<void> {
 }
 
 let explored = 0;
+let groups = 0;
 
 test(`ipam: ${RUNS} schedules of up to four processes keep every address single and every record true`, { timeout: 600_000 }, async () => {
   await fc.assert(
-    fc.asyncProperty(fc.scheduler(), processes, fc.boolean(), async (s, all, strict) => {
+    fc.asyncProperty(fc.scheduler(), processes, fc.boolean(), fc.constantFrom(29, 30), async (s, all, strict, blockSize) => {
       const store = makeFakeStore();
-      await putPool(store, "p", { cidr: POOL, blockSize: 30 });
+      await putPool(store, "p", { cidr: POOL, blockSize });
       await store.put(
         "/calico/ipam/v2/config",
         JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
       );
       const journal: Journal = { owned: [], released: new Set() };
-      await s.waitFor(Promise.all(all.map((p) => live(store, s, p, journal))));
+      await s.waitFor(Promise.all(all.map((p) => live({ store, blockSize }, s, p, journal))));
 
       expect(disagreements(store.dump())).toEqual([]);
       const reader = makeIpam({ store });
@@ -198,6 +204,7 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
     }),
     { numRuns: RUNS },
   );
-  console.log(`${explored} schedules explored`);
+  console.log(`${explored} schedules explored, with ${groups} transactions of several calls`);
   expect(explored).toBeGreaterThanOrEqual(RUNS);
+  expect(groups).toBeGreaterThan(0);
 });
