@@ -1,4 +1,5 @@
 /** An archive's file: gzip of its lines, written and read as a stream. */
+import { Buffer, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
@@ -47,68 +48,82 @@ function* octets(history: History, nowMs: number): Generator<Buffer> {
   yield Buffer.from(text + encodeChecksum(hash.digest("hex")));
 }
 
+export type ReadArchiveOptions = {
+  readonly limits?: ArchiveLimits;
+  /** Read all objects' values, not only those that are asked for later. */ readonly everyValue?: boolean;
+};
+
 /** Reads no more than the limits allow, and believes nothing before the checksum holds. */
-export async function readArchive(file: string, limits: ArchiveLimits = ARCHIVE_LIMITS): Promise<Archive> {
+export async function readArchive(
+  file: string,
+  { limits = ARCHIVE_LIMITS, everyValue = false }: ReadArchiveOptions = {},
+): Promise<Archive> {
   try {
-    return await decode(lines(createReadStream(file), limits), limits);
+    const source = unpack(createReadStream(file, { highWaterMark: CHUNK_OCTETS }), limits);
+    return await decode(source, { limits, everyValue });
   } catch (error) {
     throw new ArchiveError(`Cannot read the archive ${file}: ${messageOf(error)}`, { cause: error });
   }
 }
 
-async function decode(source: AsyncIterable<Buffer>, limits: ArchiveLimits): Promise<Archive> {
+async function decode(source: AsyncIterable<Buffer>, o: Required<ReadArchiveOptions>): Promise<Archive> {
   const hash = createHash("sha256");
   let decoder: ReturnType<typeof makeArchiveDecoder> | undefined;
-  let held: Buffer | undefined;
-  for await (const line of source) {
-    if (held !== undefined) {
-      hash.update(held).update("\n");
-      if (decoder === undefined) decoder = makeArchiveDecoder(textOf(held), limits);
-      else decoder.add(textOf(held));
+  const take = (line: string) => {
+    if (decoder === undefined) decoder = makeArchiveDecoder(line, o);
+    else decoder.add(line);
+  };
+  const last = await eachBlock(source, o.limits, (block) => {
+    hash.update(block);
+    const text = textOf(block);
+    for (let from = 0; from < text.length;) {
+      const to = text.indexOf("\n", from);
+      take(text.slice(from, to));
+      from = to + 1;
     }
-    held = line;
-  }
-  if (held === undefined || decoder === undefined) throw new ArchiveError("it is empty or cut short");
-  if (decodeChecksum(textOf(held)) !== hash.digest("hex")) throw new ArchiveError("its checksum is wrong: it was damaged or changed");
-  return { header: decoder.header, history: decoder.finish() };
+  });
+  if (decoder === undefined) throw new ArchiveError("it is empty or cut short");
+  if (decodeChecksum(textOf(last)) !== hash.digest("hex")) throw new ArchiveError("its checksum is wrong: it was damaged or changed");
+  return { header: (decoder as ReturnType<typeof makeArchiveDecoder>).header, history: decoder.finish() };
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function textOf(line: Buffer): string {
-  try {
-    return utf8.decode(line);
-  } catch {
-    throw new ArchiveError("it is not UTF-8");
+/** Whole lines as they come, many in a block, each with its line feed; the last line of all is given back. */
+async function eachBlock(source: AsyncIterable<Buffer>, { maxLineOctets }: ArchiveLimits, take: (block: Buffer) => void): Promise<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of source) {
+    const octets = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const end = octets.lastIndexOf(LINE_FEED);
+    const held = end <= 0 ? 0 : octets.lastIndexOf(LINE_FEED, end - 1) + 1;
+    if (held > 0) take(octets.subarray(0, held));
+    rest = octets.subarray(held);
+    if (octets.length - (end + 1) > maxLineOctets) throw new ArchiveError(`a line is longer than ${maxLineOctets} bytes`);
   }
+  if (rest.length > 0 && rest.at(-1) !== LINE_FEED) throw new ArchiveError("its last line does not end");
+  return rest.subarray(0, -1);
 }
 
-async function* lines(file: Readable, { maxOctets, maxLineOctets }: ArchiveLimits): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip();
+const LINE_FEED = 10;
+
+function textOf(octets: Buffer): string {
+  if (!isUtf8(octets)) throw new ArchiveError("it is not UTF-8");
+  return octets.toString("utf8");
+}
+
+/** A small file may unpack to much: no more than `maxOctets` come out. */
+async function* unpack(file: Readable, { maxOctets }: ArchiveLimits): AsyncGenerator<Buffer> {
+  const gunzip = createGunzip({ chunkSize: CHUNK_OCTETS });
   file.once("error", (error) => gunzip.destroy(error));
-  let rest: Buffer[] = [];
-  let restOctets = 0;
   let total = 0;
   try {
     for await (const chunk of file.pipe(gunzip) as AsyncIterable<Buffer>) {
       total += chunk.length;
       if (total > maxOctets) throw new ArchiveError(`it unpacks to more than ${maxOctets} bytes`);
-      let from = 0;
-      for (let to = chunk.indexOf(10); to >= 0; to = chunk.indexOf(10, from)) {
-        yield Buffer.concat([...rest, chunk.subarray(from, to)]);
-        rest = [];
-        restOctets = 0;
-        from = to + 1;
-      }
-      restOctets += chunk.length - from;
-      if (restOctets > maxLineOctets) throw new ArchiveError(`a line is longer than ${maxLineOctets} bytes`);
-      if (from < chunk.length) rest.push(Buffer.from(chunk.subarray(from)));
+      yield chunk;
     }
   } finally {
     file.destroy();
     gunzip.destroy();
   }
-  if (restOctets > 0) throw new ArchiveError("its last line does not end");
 }
 
 function messageOf(error: unknown): string {

@@ -179,7 +179,7 @@ function addImport(program: Command, output: Output): void {
     .argument("<file>")
     .addOption(new Option("-o, --output <format>", "format").choices(["yaml", "json"]).default("yaml"))
     .action(async (file: string, o: { output: "yaml" | "json" }) => {
-      const { header, history } = await readArchive(file);
+      const { header, history } = await readArchive(file, { everyValue: true });
       const counts = ALL_KINDS.map((kind) => [kind, history.records.filter((r) => r.ref.ref.kind === kind).length] as const).filter(
         ([, n]) => n > 0,
       );

@@ -21,8 +21,10 @@ export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
 
+/** The last moment that a Date can tell. */
+const MAX_TIME_MS = 8.64e15;
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const place = z.strictObject({ seq: count, revision: count, atMs: z.number().min(0).max(8.64e15) });
+const place = z.strictObject({ seq: count, revision: count, atMs: z.number().min(0).max(MAX_TIME_MS) });
 const kind = z.custom<Kind>((value) => typeof value === "string" && isKind(value), "no kind that the log carries");
 const key = z
   .string()
@@ -89,25 +91,37 @@ export interface ArchiveDecoder {
   finish(): History;
 }
 
-export function makeArchiveDecoder(headerLine: string, limits: ArchiveLimits): ArchiveDecoder & { readonly header: ArchiveHeader } {
+/**
+ * `everyValue`: read every object's value too. Else each is read when somebody wants it, and one that is no JSON is refused then: most
+ * answers want few of them.
+ */
+export function makeArchiveDecoder(
+  headerLine: string,
+  { limits, everyValue }: { readonly limits: ArchiveLimits; readonly everyValue: boolean },
+): ArchiveDecoder & { readonly header: ArchiveHeader } {
   const header = decodeHeader(headerLine);
   if (header.count > limits.maxRecords) throw new ArchiveError(`it has ${header.count} changes, more than ${limits.maxRecords}`);
   const kinds = header.kinds === undefined ? undefined : new Set<string>(header.kinds);
   const records: LogRecord[] = [];
   const refs = new Map<string, ParsedKey | undefined>();
-  const refOf = (text: string): ParsedKey | undefined => {
-    if (!refs.has(text)) refs.set(text, parseKey(text));
-    return refs.get(text);
+  const refOf: RefOf = (text) => {
+    const known = refs.get(text);
+    if (known !== undefined || refs.has(text)) return known;
+    const ref = parseKey(text);
+    refs.set(text, ref);
+    return ref;
   };
   return {
     header,
     add(line) {
-      const record = decodeRecord(line, `line ${records.length + 2}`, refOf);
+      const fail = (why: string): never => {
+        throw new ArchiveError(`line ${records.length + 2}: ${why}`);
+      };
+      const record = decodeRecord(line, { refOf, everyValue, fail });
       const before = records.at(-1)?.seq ?? 0;
-      if (record.seq <= before) throw new ArchiveError(`line ${records.length + 2}: sequence ${record.seq} is not after ${before}`);
-      if (record.revision > header.end.revision) throw new ArchiveError(`line ${records.length + 2}: its revision is after the end`);
-      if (kinds?.has(record.ref.ref.kind) === false)
-        throw new ArchiveError(`line ${records.length + 2}: a ${record.ref.ref.kind} should not be in it`);
+      if (record.seq <= before) fail(`sequence ${record.seq} is not after ${before}`);
+      if (record.revision > header.end.revision) fail("its revision is after the end");
+      if (kinds?.has(record.ref.ref.kind) === false) fail(`a ${record.ref.ref.kind} should not be in it`);
       if (records.length >= header.count) throw new ArchiveError(`it has more changes than the ${header.count} of its header`);
       records.push(record);
     },
@@ -143,43 +157,74 @@ function decodeHeader(line: string): ArchiveHeader {
   throw new ArchiveError(`its header is wrong at ${path.join(".")}: ${message}`);
 }
 
+type RefOf = (key: string) => ParsedKey | undefined;
+
+/** A change as encodeRecord writes it, up to its value. */
+const RECORD =
+  /^\{"seq":(\d{1,15}),"revision":(\d{1,15}),"atMs":(\d{1,16}(?:\.\d{1,6})?),"key":("(?:[^"\\]|\\.){1,1024}"),"op":"(?:put"(,"late":true)?,"value":|delete"(,"late":true)?\}$)/;
+
+type Reading = { readonly refOf: RefOf; readonly everyValue: boolean; readonly fail: (why: string) => never };
+
+/** The value stays the text that it is. */
+function decodeRecord(line: string, { refOf, everyValue, fail }: Reading): LogRecord {
+  const found = RECORD.exec(line);
+  const [prefix = "", seq, revision, atMs, quotedKey = "", latePut, lateDelete] = found ?? [];
+  const isPut = prefix.endsWith(":");
+  const data = isPut ? line.slice(prefix.length, -1) : "";
+  if (found === null || (isPut && !(line.endsWith("}") && isValue(data, everyValue)))) return fail(whyNoRecord(line));
+  const key = quotedKey.includes("\\") ? parseJson(quotedKey) : quotedKey.slice(1, -1);
+  const ref = typeof key === "string" ? refOf(key) : undefined;
+  const record = { seq: Number(seq), revision: Number(revision), atMs: Number(atMs) };
+  if (typeof key !== "string" || ref === undefined) return fail("its key is none of an object");
+  if (record.seq === 0 || record.revision === 0) fail("seq and revision count from 1");
+  if (record.atMs > MAX_TIME_MS) fail("atMs is no time");
+  if (isTooDeep(data)) fail(TOO_DEEP);
+  return { ...record, key, ref, op: isPut ? "put" : "delete", data, late: (latePut ?? lateDelete) !== undefined };
+}
+
+function isValue(text: string, everyValue: boolean): boolean {
+  return everyValue ? !isTooDeep(text) && isObject(parseJson(text)) : text.startsWith("{") && text.endsWith("}");
+}
+
 const RECORD_FIELDS: ReadonlySet<string> = new Set(["seq", "revision", "atMs", "key", "op", "late", "value"]);
 
-function decodeRecord(line: string, where: string, refOf: (key: string) => ParsedKey | undefined): LogRecord {
-  const fail = (why: string): never => {
-    throw new ArchiveError(`${where}: ${why}`);
-  };
-  const json = parseLine(line, where);
-  if (!isObject(json)) return fail("it is no object");
-  const { seq, revision, atMs, key: at, op, late, value } = json;
+function whyNoRecord(line: string): string {
+  if (isTooDeep(line)) return TOO_DEEP;
+  const json = parseJson(line);
+  if (json === undefined) return "not JSON";
+  if (!isObject(json)) return "it is no object";
   const foreign = Object.keys(json).find((name) => !RECORD_FIELDS.has(name));
-  if (foreign !== undefined) return fail(`unknown field ${JSON.stringify(foreign)}`);
-  if (!isCount(seq) || !isCount(revision)) return fail("seq and revision are no numbers that count");
-  if (typeof atMs !== "number" || !(atMs >= 0 && atMs <= 8.64e15)) return fail("atMs is no time");
-  if (late !== undefined && late !== true) return fail("late is not true");
-  const ref = typeof at === "string" && at.length <= 1024 ? refOf(at) : undefined;
-  if (ref === undefined) return fail("its key is none of an object");
-  const isPut = op === "put" && isObject(value);
-  if (!isPut && !(op === "delete" && value === undefined)) return fail("it is neither a put with an object nor a delete");
-  return {
-    seq,
-    revision,
-    atMs,
-    key: at as string,
-    ref,
-    op: isPut ? "put" : "delete",
-    data: isPut ? JSON.stringify(value) : "",
-    late: late === true,
-  };
+  if (foreign !== undefined) return `unknown field ${JSON.stringify(foreign)}`;
+  if (json["op"] === "put" && !isObject(json["value"])) return "a put without an object";
+  return "it is no change as export writes one (seq, revision, atMs, key, op, late, value, in this order)";
 }
 
 function parseLine(line: string, where: string): unknown {
-  if (depthOf(line) > MAX_DEPTH) throw new ArchiveError(`${where}: more than ${MAX_DEPTH} levels deep`);
+  const json = isTooDeep(line) ? undefined : parseJson(line);
+  if (json === undefined) throw new ArchiveError(`${where}: not JSON, or ${TOO_DEEP}`);
+  return json;
+}
+
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(text);
   } catch {
-    throw new ArchiveError(`${where}: not JSON`);
+    return undefined;
   }
+}
+
+const TOO_DEEP = `more than ${MAX_DEPTH} levels deep`;
+
+function isTooDeep(text: string): boolean {
+  return hasMoreThan(MAX_DEPTH, text) && depthOf(text) > MAX_DEPTH;
+}
+
+/** Most values have fewer brackets than would be too deep: then nobody has to look how they nest. */
+function hasMoreThan(count: number, text: string): boolean {
+  let left = count;
+  for (const bracket of ["{", "["])
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) if (left-- === 0) return true;
+  return false;
 }
 
 /** How deep brackets nest, those in strings not counted. */
@@ -197,10 +242,6 @@ function depthOf(text: string): number {
     else if (c === 125 || c === 93) depth--;
   }
   return deepest;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

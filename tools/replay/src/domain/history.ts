@@ -137,8 +137,13 @@ export function makeHistoryBuilder(options: { readonly maxPerSubject: number }):
 }
 
 /** A change's object as stored. */
-export function valueOf({ data }: Pick<LogRecord, "data">): unknown {
-  return data === "" ? undefined : JSON.parse(data);
+export function valueOf({ data, key, revision }: Pick<LogRecord, "data" | "key" | "revision">): unknown {
+  if (data === "") return undefined;
+  try {
+    return JSON.parse(data);
+  } catch (error) {
+    throw new Error(`Cannot read the value of ${key} at revision ${revision}: it is no JSON`, { cause: error });
+  }
 }
 
 /** The GUID of the newest ClusterInformation. */
