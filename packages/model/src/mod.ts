@@ -120,6 +120,5 @@ export {
 } from "./policy/rule-selectors.ts";
 
 export { parsePeerIp } from "./validate/bgp.ts";
-export { checkMetadata } from "./validate/metadata.ts";
 export { unknownFields } from "./validate/unknown-fields.ts";
-export { validateResource } from "./validate/validate.ts";
+export { checkWritten, validateResource } from "./validate/validate.ts";

@@ -16,7 +16,6 @@ export interface Io {
   renderYaml(value: unknown): Promise<string>;
   /** One JSON line to a unix socket, one back; undefined if nobody listens there. */
   askSocket(path: string, request: unknown): Promise<unknown>;
-  pause(ms: number): Promise<void>;
 }
 
 /** How the event log lets one in. */

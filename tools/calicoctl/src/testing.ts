@@ -54,7 +54,7 @@ export function makeFakeCli(files: Readonly<Record<string, string>> = {}): FakeC
 }
 
 function fakeContext(io: Io, store: FakeStore, past: FakeCli["past"]): Context & AsyncDisposable {
-  const client = resourceClient(store);
+  const client = resourceClient(store, { ipam: makeIpam({ store }), settleMs: 0 });
   return {
     io,
     store: async () => store,
@@ -81,6 +81,5 @@ function fakeIo(files: Map<string, string>, sockets: ReadonlyMap<string, unknown
     parseYaml: async (_file, text) => [...parseAllDocuments(text)].map((document) => document.toJS() as unknown),
     renderYaml: async (value) => stringify(value, { sortMapEntries: true }),
     askSocket: async (path) => sockets.get(path),
-    pause: async () => {},
   };
 }

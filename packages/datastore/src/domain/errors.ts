@@ -10,7 +10,7 @@ export interface Identifier {
 /** Why an operation on a resource did nothing. `message` is Calico's wording, for people. */
 export type DatastoreError =
   | {
-      readonly kind: "alreadyExists" | "doesNotExist" | "updateConflict" | "notSupported" | "unparsable";
+      readonly kind: "alreadyExists" | "doesNotExist" | "updateConflict" | "notSupported" | "unparsable" | "partiallyFailed";
       readonly ref: Identifier;
       readonly message: string;
     }
@@ -19,6 +19,11 @@ export type DatastoreError =
 /** `Kind(name)` or `Kind(namespace/name)`. */
 export function formatId({ kind, namespace, name }: Identifier): string {
   return `${kind}(${namespace === undefined ? "" : `${namespace}/`}${name})`;
+}
+
+/** What stands at a foreign key may be a megabyte. */
+function shorten(value: string): string {
+  return value.length > 1000 ? `${value.slice(0, 1000)}…` : value;
 }
 
 /** Source: calico libcalico-go/lib/errors (errors.go), facts §2.2.10. */
@@ -39,10 +44,15 @@ export const datastoreErrors = {
     ref,
     message: `operation ${operation} is not supported on ${formatId(ref)}: ${reason}`,
   }),
+  partiallyFailed: (ref: Identifier, why: string): DatastoreError => ({
+    kind: "partiallyFailed",
+    ref,
+    message: `operation partially failed: ${formatId(ref)} ${why}`,
+  }),
   unparsable: (ref: Identifier, key: string, value: string, why: string): DatastoreError => ({
     kind: "unparsable",
     ref,
-    message: `failed to parse datastore entry key=${key}; value=${value}: ${why}`,
+    message: `failed to parse datastore entry key=${key}; value=${shorten(value)}: ${why}`,
   }),
   invalid: (ref: Identifier, fields: readonly FieldError[]): DatastoreError => ({
     kind: "invalid",

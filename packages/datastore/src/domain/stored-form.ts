@@ -36,6 +36,10 @@ export function tierOf(object: { readonly spec?: unknown }): string {
   return typeof tier === "string" && tier !== "" ? tier : DEFAULT_TIER;
 }
 
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /** The JSON text to store. */
 export function printStored(object: { readonly kind: ObjectKind; readonly metadata: object; readonly spec?: unknown }): string {
   const { resourceVersion: _, selfLink: __, managedFields: ___, ...metadata } = object.metadata as Meta;
@@ -78,32 +82,33 @@ export function parseStored<K extends ObjectKind>(
   const json = parseJson(value);
   if (!json.ok) return json;
   const metadata = json.value["metadata"];
-  if (typeof metadata !== "object" || metadata === null) return err("it has no metadata");
-  const named = isTiered(kind) ? restorePolicy(metadata as Meta, tierOf(json.value)) : (metadata as Meta);
+  if (!isObject(metadata)) return err("it has no metadata");
+  const named = isTiered(kind) ? restorePolicy(metadata, tierOf(json.value)) : metadata;
   return parseResource(kind, { ...json.value, metadata: { ...named, resourceVersion: String(revision) } });
 }
 
 function parseJson(value: string): Result<Json, string> {
   try {
     const json: unknown = JSON.parse(value);
-    return typeof json === "object" && json !== null && !Array.isArray(json) ? ok(json as Json) : err("it is not a JSON object");
+    return isObject(json) ? ok(json) : err("it is not a JSON object");
   } catch (error) {
     return err(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
 /** Without the annotation, a name of the default tier may carry the prefix that Calico wrote up to 3.31. */
-function restorePolicy(metadata: Meta, tier: string): Meta {
-  const { [NAME_ANNOTATION]: recorded, ...annotations } = (metadata["annotations"] ?? {}) as Readonly<Record<string, string>>;
-  const labels = { [TIER_LABEL]: tier, ...(metadata["labels"] as Json | undefined) };
-  const { annotations: _, ...rest } = metadata;
-  const legacy = tier === DEFAULT_TIER && metadata.name.startsWith("default.") ? metadata.name.slice("default.".length) : metadata.name;
-  const name = (recorded === undefined ? undefined : nameIn(recorded)) ?? (recorded === undefined ? legacy : metadata.name);
+function restorePolicy(metadata: Json, tier: string): Json {
+  const { annotations: notes = {}, labels: marks = {}, name: stored, ...rest } = metadata;
+  if (!isObject(notes) || !isObject(marks) || typeof stored !== "string") return metadata; // the schema says what is wrong
+  const { [NAME_ANNOTATION]: recorded, ...annotations } = notes;
+  const labels = { [TIER_LABEL]: tier, ...marks };
+  const legacy = tier === DEFAULT_TIER && stored.startsWith("default.") ? stored.slice("default.".length) : stored;
+  const name = recorded === undefined ? legacy : (nameIn(recorded) ?? stored);
   return { ...rest, name, labels, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) };
 }
 
-function nameIn(annotation: string): string | undefined {
-  const parsed = parseJson(annotation);
+function nameIn(annotation: unknown): string | undefined {
+  const parsed = parseJson(String(annotation));
   const name = parsed.ok ? parsed.value["name"] : undefined;
   return typeof name === "string" && name !== "" ? name : undefined;
 }

@@ -1,13 +1,22 @@
-import { keyOf } from "@calico/model";
+import { blockKey, err, keyOf, ok } from "@calico/model";
 import { beforeEach, expect, test } from "vitest";
 import { type FakeStore, makeFakeStore } from "../testing/fake-store.ts";
 import { type ResourceClient, resourceClient } from "./resource-client.ts";
 
 let store: FakeStore;
 let objects: ResourceClient;
+let released: string[];
+let releaseFault: string | undefined;
+const ipam = {
+  async releasePoolAffinities(pool: string) {
+    released.push(pool);
+    return releaseFault === undefined ? ok([]) : err({ message: releaseFault });
+  },
+};
 beforeEach(() => {
   store = makeFakeStore();
-  objects = resourceClient(store);
+  objects = resourceClient(store, { ipam, settleMs: 0 });
+  [released, releaseFault] = [[], undefined];
 });
 
 const pool = (name: string, spec: object = {}) => ({ kind: "IPPool" as const, metadata: { name }, spec: { cidr: "10.0.0.0/16", ...spec } });
@@ -96,6 +105,59 @@ test.for([
   const result = await run();
   expect(result.ok).toBe(false);
   if (!result.ok) expect(result.error.message).toMatch(want);
+});
+
+test.for([
+  {
+    name: "a pool over another",
+    run: async () => (await objects.create(pool("a")), objects.create(pool("b", { cidr: "10.0.128.0/20" }))),
+    want: "error with field IPPool.Spec.CIDR = '10.0.128.0/20' (IPPool(b) CIDR overlaps with IPPool(a) CIDR 10.0.0.0/16)",
+  },
+  {
+    name: "a pool over blocks of another size",
+    run: async () => (await store.put(blockKey("10.0.1.0/24"), "{}"), objects.apply(pool("a"))),
+    want: /IPPool\.Spec\.BlockSize = '26' \(IPPool\(a\) blocksize is not the same as existing block 10\.0\.1\.0\/24/,
+  },
+  {
+    name: "a pool that moves",
+    run: async () => (await objects.create(pool("a")), objects.apply(pool("a", { cidr: "10.1.0.0/16" }))),
+    want: "error with field IPPool.Spec.CIDR = '10.1.0.0/16' (IPPool CIDR cannot be modified)",
+  },
+  {
+    name: "a pool with other blocks",
+    run: async () => (await objects.create(pool("a")), objects.apply(pool("a", { blockSize: 28 }))),
+    want: /IPPool BlockSize cannot be modified/,
+  },
+  {
+    name: "a pool that becomes one for load balancers",
+    run: async () => (await objects.create(pool("a")), objects.apply(pool("a", { allowedUses: ["LoadBalancer"] }))),
+    want: /LoadBalancer cannot be added or removed/,
+  },
+  {
+    name: "a pool's deletion by a client without IPAM",
+    run: async () => (await objects.create(pool("a")), resourceClient(store).delete({ kind: "IPPool", name: "a" })),
+    want: /^operation Delete is not supported on IPPool\(a\): this client cannot give back the pool's blocks/,
+  },
+])("resourceClient refuses $name", async ({ run, want }) => {
+  const result = await run();
+  expect(result.ok ? "done" : result.error.message).toMatch(want);
+});
+
+test("pools: parts of a pool that is split overlap it", async () => {
+  await objects.create(pool("a"));
+  expect((await objects.create(pool("b", { cidr: "10.0.128.0/20" }), { unsafe: true })).ok).toBe(true);
+});
+
+test("pools: a deletion disables, gives back, deletes; cut short, it leaves a disabled pool and says so", async () => {
+  await objects.create(pool("a"));
+  releaseFault = "etcd is away";
+  const failed = await objects.delete({ kind: "IPPool", name: "a" });
+  expect(failed.ok ? "" : failed.error.message).toBe("operation partially failed: IPPool(a) is disabled, but not deleted: etcd is away");
+  const left = await objects.get({ kind: "IPPool", name: "a" });
+  expect(left).toMatchObject({ ok: true, value: { spec: { disabled: true } } });
+  releaseFault = undefined;
+  expect((await objects.delete({ kind: "IPPool", name: "a" }, left.ok ? left.value.metadata.resourceVersion : "")).ok).toBe(true);
+  expect(released).toEqual(["10.0.0.0/16", "10.0.0.0/16"]);
 });
 
 test("update: the second of two writers from one revision conflicts", async () => {

@@ -1,8 +1,9 @@
 import {
   type AnyObject,
   API_VERSION,
-  checkMetadata,
+  checkWritten,
   err,
+  type IPPool,
   kindInfo,
   type ObjectKind,
   ok,
@@ -21,6 +22,7 @@ import type { Store } from "../ports.ts";
 import { decode, decodeAll, isDefaultAllow, parsedDefaultAllow } from "./decode.ts";
 import { ensureInitialized, type InitOptions } from "./ensure-initialized.ts";
 import { deleteRefused, requireTier } from "./guards.ts";
+import { emptyPool, type PoolReleaser, poolRefused } from "./pool-guards.ts";
 import { type ResourceEvent, type WatchOptions, watchResources } from "./resource-watch.ts";
 
 export interface ResourceList<K extends ObjectKind> {
@@ -37,13 +39,13 @@ type Outcome<K extends ObjectKind> = Promise<Result<Resource<K>, DatastoreError>
 export interface ResourceClient {
   get<K extends ObjectKind>(ref: ResourceRef<K>): Outcome<K>;
   list<K extends ObjectKind>(kind: K, namespace?: string): Promise<ResourceList<K>>;
-  /** Refuses an object that exists. Fills in uid and creationTimestamp. */
-  create<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
+  /** Refuses an object that exists. Fills in uid and creationTimestamp. `unsafe`: a pool may overlap others, as the parts of one that is split do. */
+  create<K extends ObjectKind>(object: ResourceInput<K>, options?: { readonly unsafe?: boolean }): Outcome<K>;
   /** Refuses an object that changed since `metadata.resourceVersion`. */
   update<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
   /** Create, or update whatever is there; checks resourceVersion only if given. Writes nothing if nothing would change. */
   apply<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
-  /** The value is the object as it was. */
+  /** The value is the object as it was. A pool is disabled, and its blocks are given back, first. */
   delete<K extends ObjectKind>(ref: ResourceRef<K>, resourceVersion?: string): Outcome<K>;
   /** Ends on the signal, and after `terminated`. */
   watch<K extends ObjectKind>(kind: K, options: WatchOptions): AsyncIterable<ResourceEvent<K>>;
@@ -51,9 +53,16 @@ export interface ResourceClient {
   ensureInitialized(options?: InitOptions): Promise<void>;
 }
 
+export interface ResourceClientOptions {
+  /** Needed to delete pools: `makeIpam({ store })` of @calico/ipam is one. */
+  readonly ipam?: PoolReleaser;
+  /** Between a pool's disabling and the release of its blocks. */
+  readonly settleMs?: number;
+}
+
 const APPLY_ATTEMPTS = 5;
 
-export function resourceClient(store: Store): ResourceClient {
+export function resourceClient(store: Store, options: ResourceClientOptions = {}): ResourceClient {
   const client: ResourceClient = {
     async get(ref) {
       if (isDefaultAllow(ref)) return parsedDefaultAllow();
@@ -66,12 +75,14 @@ export function resourceClient(store: Store): ResourceClient {
       const { items, revision } = await store.list(prefixOf(kind, kindInfo(kind).namespaced ? namespace : undefined));
       return { ...decodeAll(kind, items), resourceVersion: String(revision) };
     },
-    async create(object) {
+    async create(object, { unsafe = false } = {}) {
       if (isDefaultAllow(identify(object))) return err(datastoreErrors.alreadyExists(identify(object), "the profile is built in"));
       const ready = prepare("create", object);
       if (!ready.ok) return ready;
       const tier = await requireTier(client, object);
       if (!tier.ok) return tier;
+      const refused = isPool(ready.value.object) && !unsafe && (await poolRefused({ client, store }, "create", ready.value.object));
+      if (refused) return err(refused);
       const made = await store.create(ready.value.key, ready.value.text);
       if (made.ok) return decode(object.kind, made.value);
       return err(datastoreErrors.alreadyExists(identify(object), `${made.error.key} was found in the datastore`));
@@ -81,6 +92,8 @@ export function resourceClient(store: Store): ResourceClient {
       if (!ready.ok) return ready;
       const revision = parseRevision(object.metadata.resourceVersion);
       if (revision === undefined) return err(badRevision(identify(object), object.metadata.resourceVersion ?? ""));
+      const refused = isPool(ready.value.object) && (await poolRefused({ client, store }, "update", ready.value.object));
+      if (refused) return err(refused);
       const done = await store.update(ready.value.key, ready.value.text, revision);
       if (done.ok) return decode(object.kind, done.value);
       return err(done.error.kind === "notFound" ? missing(identify(object)) : datastoreErrors.updateConflict(identify(object)));
@@ -91,8 +104,15 @@ export function resourceClient(store: Store): ResourceClient {
       if (refused !== undefined) return err(refused);
       const key = keyFor(ref);
       if (!key.ok) return key;
-      const revision = resourceVersion === undefined ? undefined : parseRevision(resourceVersion);
+      let revision = resourceVersion === undefined ? undefined : parseRevision(resourceVersion);
       if (resourceVersion !== undefined && revision === undefined) return err(badRevision(ref, resourceVersion));
+      if (ref.kind === "IPPool") {
+        if (revision !== undefined && (await store.get(key.value))?.modRevision !== revision)
+          return err(datastoreErrors.updateConflict(ref));
+        const emptied = await emptyPool(client, { kind: "IPPool", name: ref.name }, options);
+        if (!emptied.ok) return emptied;
+        revision &&= parseRevision(emptied.value);
+      }
       const gone = await store.delete(key.value, revision);
       if (gone.ok) return decode(ref.kind, gone.value);
       return err(gone.error.kind === "notFound" ? missing(ref) : datastoreErrors.updateConflict(ref));
@@ -137,17 +157,23 @@ async function isStored(store: Store, object: ResourceInput): Promise<boolean> {
 }
 
 /** Checks, defaults, identity and text of an object to be written. */
-function prepare(operation: "create" | "update", object: ResourceInput): Result<{ key: string; text: string }, DatastoreError> {
+type Prepared = { readonly key: string; readonly text: string; readonly object: AnyObject };
+
+function prepare(operation: "create" | "update", object: ResourceInput): Result<Prepared, DatastoreError> {
   const ref = identify(object);
   const faults = writeFaults(operation, object, kindInfo(object.kind).namespaced);
   if (faults.length > 0) return err(datastoreErrors.invalid(ref, faults));
   const { uid = crypto.randomUUID(), creationTimestamp = nowSec(), ...rest } = object.metadata;
   const parsed = parseResource(object.kind, { apiVersion: API_VERSION, ...object, metadata: { ...rest, uid, creationTimestamp } });
   if (!parsed.ok) return err(datastoreErrors.invalid(ref, parsed.error));
-  const bad = [...checkMetadata(object.kind, parsed.value.metadata), ...(isWorkload(parsed.value) ? workloadFaults(parsed.value) : [])];
+  const bad = [...checkWritten(object.kind, parsed.value), ...(isWorkload(parsed.value) ? workloadFaults(parsed.value) : [])];
   if (bad.length > 0) return err(datastoreErrors.invalid(ref, bad));
   const key = keyFor(ref);
-  return key.ok ? ok({ key: key.value, text: printStored(withLabels(parsed.value)) }) : key;
+  return key.ok ? ok({ key: key.value, text: printStored(withLabels(parsed.value)), object: parsed.value }) : key;
+}
+
+function isPool(object: AnyObject): object is IPPool {
+  return object.kind === "IPPool";
 }
 
 function isWorkload(object: AnyObject): object is WorkloadEndpoint {

@@ -56,7 +56,8 @@ const attributeMap = once(() => z.record(z.string(), z.string()));
 
 const allocationAttribute = once(() =>
   object({
-    handle_id: z.string().optional(),
+    /** null in what Calico up to 3.4 wrote. */
+    handle_id: z.string().nullish(),
     secondary: attributeMap().nullish(),
     alternateOwnerAttrs: attributeMap().nullish(),
     releasedAt: z.string().nullish(),

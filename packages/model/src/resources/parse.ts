@@ -10,6 +10,8 @@ import type { Resource } from "./schemas.ts";
 
 /** An object of `kind`. A null field is an absent one, as in Go's JSON. */
 export function parseResource<K extends Kind>(kind: K, json: unknown): Result<Resource<K>, readonly FieldError[]> {
+  if (isDeeper(json, MAX_DEPTH))
+    return err([{ field: "object", value: undefined, reason: `is nested more than ${MAX_DEPTH} levels deep` }]);
   const schema: z.ZodType = SCHEMAS[kind]();
   const input = kind === "IPAMBlock" ? json : json === "" ? {} : hasNull(json) ? withoutNulls(json) : json;
   const parsed = schema.safeParse(input, { reportInput: true });
@@ -17,6 +19,17 @@ export function parseResource<K extends Kind>(kind: K, json: unknown): Result<Re
   const object = parsed.data as Resource<K>;
   const errors = checkSpec(kind, object);
   return errors.length > 0 ? err(errors) : ok(object);
+}
+
+/** Far above any object's; what is deeper would exhaust the stack of whoever walks through it. */
+const MAX_DEPTH = 100;
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) return value.some((item) => isDeeper(item, levels - 1));
+  for (const key in value) if (isDeeper((value as Record<string, unknown>)[key], levels - 1)) return true;
+  return false;
 }
 
 /** Most objects have none; looking costs less than copying. */

@@ -1,18 +1,16 @@
 /** Fields that a kind does not have. Schemas keep such fields; only a person's input is held to the known ones. */
 import { SCHEMAS } from "../resources/schemas.ts";
 import { formatPath } from "../resources/parse.ts";
+import { isFelixField } from "./felix-fields.ts";
 import type { z } from "zod";
 import type { Kind } from "../kinds.ts";
 import type { FieldError } from "../resources/base.ts";
-
-/** Kinds of which we know a part only: their specs are not looked into. */
-const OPEN_SPECS: readonly Kind[] = ["FelixConfiguration"];
 
 /** One error `unknown field "x"` for each field of `json` that the kind's schema does not name. */
 export function unknownFields(kind: Kind, json: unknown): FieldError[] {
   const found: FieldError[] = [];
   visit(SCHEMAS[kind](), json, [], (path, value) => {
-    if (OPEN_SPECS.includes(kind) && path[0] === "spec") return;
+    if (kind === "FelixConfiguration" && path[0] === "spec" && isFelixField(String(path[1]))) return;
     found.push({ field: formatPath(path), value, reason: `unknown field "${formatPath(path)}"` });
   });
   return found;

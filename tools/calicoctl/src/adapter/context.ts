@@ -85,7 +85,10 @@ async function readConfig(io: Io, flags: GlobalFlags): Promise<DatastoreConfig> 
 
 async function openClient(store: Promise<Store>, anyVersion: boolean): Promise<ResourceClient> {
   const { resourceClient } = await import("@calico/datastore");
-  const client = resourceClient(await store);
+  const opened = await store;
+  const releasePoolAffinities = async (pool: string) =>
+    (await import("@calico/ipam")).makeIpam({ store: opened }).releasePoolAffinities(pool);
+  const client = resourceClient(opened, { ipam: { releasePoolAffinities } });
   if (anyVersion) return client;
   const info = await client.get({ kind: "ClusterInformation", name: "default" });
   const mismatch = info.ok ? versionMismatch(VERSION, info.value.spec.calicoVersion) : undefined;

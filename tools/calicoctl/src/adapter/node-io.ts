@@ -17,7 +17,6 @@ export function makeNodeIo(): Io {
     renderYaml: async (value) =>
       (await import("yaml")).stringify(value, { sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false }),
     askSocket,
-    pause,
   };
 }
 
@@ -73,8 +72,6 @@ async function parseYaml(file: string, text: string): Promise<readonly unknown[]
     return document.toJS() as unknown;
   });
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function askSocket(path: string, request: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {

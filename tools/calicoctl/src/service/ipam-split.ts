@@ -45,6 +45,6 @@ async function createPart(context: Context, o: { pool: Resource<"IPPool">; cidr:
   const { labels, annotations } = o.pool.metadata;
   const metadata = { name: o.name, ...(labels === undefined ? {} : { labels }), ...(annotations === undefined ? {} : { annotations }) };
   const spec = { ...o.pool.spec, cidr: formatCidr(o.cidr) };
-  const made = await (await context.client()).create({ kind: "IPPool", apiVersion: API_VERSION, metadata, spec });
+  const made = await (await context.client()).create({ kind: "IPPool", apiVersion: API_VERSION, metadata, spec }, { unsafe: true });
   if (!made.ok && made.error.kind !== "alreadyExists") throw new CliError(`cannot make IP pool ${o.name}: ${made.error.message}`);
 }

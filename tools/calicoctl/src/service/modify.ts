@@ -3,10 +3,8 @@ import { CliError } from "../domain/cli-error.ts";
 import { revalidate } from "../domain/documents.ts";
 import { writeRefusal } from "../domain/kind-table.ts";
 import { jsonPatch, mergePatch } from "../domain/patch.ts";
-import { poolProblems } from "../domain/pool-rules.ts";
 import { parseTargets } from "./targets.ts";
 import { inputOf } from "./write.ts";
-import { formatFieldErrors } from "@calico/model";
 import type { AnyApiObject } from "@calico/model";
 import type { Context } from "../ports.ts";
 import type { Target } from "./targets.ts";
@@ -85,8 +83,6 @@ async function modify(context: Context, target: Target, change: (object: AnyApiO
     const there = await client.get(target);
     if (!there.ok) throw new CliError(`${doing}: ${there.error.message}`);
     const next = revalidate(change(there.value as AnyApiObject), target.kind);
-    const problems = next.kind === "IPPool" ? poolProblems(next, (await client.list("IPPool")).items, []) : [];
-    if (problems.length > 0) throw new CliError(`${doing}: ${formatFieldErrors(problems)}`);
     const { uid, creationTimestamp, resourceVersion } = there.value.metadata;
     const done = await client.update(
       inputOf({ ...next, metadata: { ...next.metadata, uid, creationTimestamp, resourceVersion } } as AnyApiObject),

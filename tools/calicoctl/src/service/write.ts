@@ -1,13 +1,12 @@
 /** create, apply, replace, delete: one object after the other, until one fails. */
-import { API_VERSION, formatFieldErrors, parseCidr, parseKey, prefixOf } from "@calico/model";
+import { API_VERSION } from "@calico/model";
 import { CliError } from "../domain/cli-error.ts";
 import { writeRefusal } from "../domain/kind-table.ts";
 import { conclude } from "../domain/outcome.ts";
-import { poolProblems } from "../domain/pool-rules.ts";
 import { readObjects } from "./read-files.ts";
 import { parseTargets } from "./targets.ts";
 import type { DatastoreError, ResourceClient, ResourceInput } from "@calico/datastore";
-import type { AnyApiObject, ApiKind, Cidr, Result } from "@calico/model";
+import type { AnyApiObject, ApiKind, Result } from "@calico/model";
 import type { WriteVerb } from "../domain/kind-table.ts";
 import type { Context } from "../ports.ts";
 import type { FileOptions } from "./read-files.ts";
@@ -33,21 +32,11 @@ export async function writeFile(
   const objects = await readObjects(context.io, options);
   const client = await context.client();
   if (objects.length > 0) await client.ensureInitialized();
-  const step: Step = async (c, object) => {
-    const problems = object.kind === "IPPool" ? poolProblems(object, (await c.list("IPPool")).items, await blockCidrs(context)) : [];
-    return problems.length > 0 ? { ok: false, error: formatFieldErrors(problems) } : STEPS[verb](c, object);
-  };
   const skip = (error: DatastoreError) => verb === "create" && options.skipExists === true && error.kind === "alreadyExists";
-  await runAll({ verb, targets: objects.map((object) => ({ ...targetOf(object), run: () => step(client, object) })), skip }, context);
-}
-
-/** The blocks there are, from their keys. */
-async function blockCidrs(context: Context): Promise<readonly Cidr[]> {
-  const { items } = await (await context.store()).list(prefixOf("IPAMBlock"));
-  return items.flatMap(({ key }) => {
-    const cidr = parseCidr(parseKey(key)?.cidr ?? "");
-    return cidr.ok ? [cidr.value] : [];
-  });
+  await runAll(
+    { verb, targets: objects.map((object) => ({ ...targetOf(object), run: () => STEPS[verb](client, object) })), skip },
+    context,
+  );
 }
 
 /** Deletes the objects that a file or the command line names. */
@@ -65,28 +54,10 @@ export async function deleteObjects(
     ? (await readObjects(context.io, what.file)).map(targetOf)
     : parseTargets(what.kind ?? "", what.names ?? [], what.namespace);
   const skip = (error: DatastoreError) => what.skipNotExists === true && error.kind === "doesNotExist";
-  await runAll({ verb: "delete", targets: targets.map((target) => ({ ...target, run: () => remove(context, target) })), skip }, context);
-}
-
-/** How long who began to assign from a pool before it was disabled may take. Source: facts §1.8.3. */
-const POOL_SETTLE_MS = 500;
-
-/**
- * A pool is disabled before it goes, so that nobody assigns from it any more, and the nodes' claims in it are given back,
- * or they would outlive it. Source: calico libcalico-go/lib/clientv3/ippool.go (Delete).
- */
-async function remove(context: Context, target: Target): Outcome {
-  const client = await context.client();
-  if (target.kind === "IPPool") {
-    const pool = await client.get({ kind: "IPPool", name: target.name });
-    if (!pool.ok) return pool;
-    const disabled = await client.update(inputOf({ ...pool.value, spec: { ...pool.value.spec, disabled: true } }));
-    if (!disabled.ok) return disabled;
-    await context.io.pause(POOL_SETTLE_MS);
-    const released = await (await context.ipam()).releasePoolAffinities(pool.value.spec.cidr);
-    if (!released.ok) return { ok: false, error: `IPPool(${target.name}) is disabled, but not deleted: ${released.error.message}` };
-  }
-  return client.delete(target);
+  await runAll(
+    { verb: "delete", targets: targets.map((target) => ({ ...target, run: async () => (await context.client()).delete(target) })), skip },
+    context,
+  );
 }
 
 type Run = Target & { readonly run: () => Outcome };

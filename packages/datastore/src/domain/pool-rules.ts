@@ -1,15 +1,14 @@
-/** What a pool may not be, given the pools there are. Source: calico libcalico-go/lib/clientv3/ippool.go (validateAndSetDefaults). */
+/** What a pool may not be, given what is there. Source: facts §1.8.1, §1.8.2; calico libcalico-go/lib/clientv3/ippool.go (validateAndSetDefaults). */
 import { cidrOverlaps, formatCidr, parseCidr } from "@calico/model";
 import type { Cidr, FieldError, IPPool } from "@calico/model";
 
-/** A new pool must not overlap another, nor blocks of another size; an old one keeps its network, its block size and its use. */
-export function poolProblems(pool: IPPool, pools: readonly IPPool[], blocks: readonly Cidr[]): FieldError[] {
-  const old = pools.find((other) => other.metadata.name === pool.metadata.name);
-  return old === undefined ? [...overlapProblems(pool, pools), ...blockProblems(pool, blocks)] : changeProblems(pool, old);
+/** A new pool must not overlap another, nor blocks of another size. */
+export function newPoolFaults(pool: IPPool, pools: readonly IPPool[], blocks: readonly Cidr[]): FieldError[] {
+  return [...overlapFaults(pool, pools), ...blockFaults(pool, blocks)];
 }
 
 /** Blocks of another size that an earlier pool left: addresses of both would be the same. */
-function blockProblems(pool: IPPool, blocks: readonly Cidr[]): FieldError[] {
+function blockFaults(pool: IPPool, blocks: readonly Cidr[]): FieldError[] {
   const own = parseCidr(pool.spec.cidr);
   const other = own.ok ? blocks.find((b) => cidrOverlaps(own.value, b) && b.len !== pool.spec.blockSize) : undefined;
   if (other === undefined) return [];
@@ -17,7 +16,7 @@ function blockProblems(pool: IPPool, blocks: readonly Cidr[]): FieldError[] {
   return [{ field: "IPPool.Spec.BlockSize", value: pool.spec.blockSize, reason }];
 }
 
-function overlapProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
+function overlapFaults(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
   const own = parseCidr(pool.spec.cidr);
   return pools.flatMap((other) => {
     const cidr = parseCidr(other.spec.cidr);
@@ -32,7 +31,8 @@ function overlapProblems(pool: IPPool, pools: readonly IPPool[]): FieldError[] {
   });
 }
 
-function changeProblems(pool: IPPool, old: IPPool): FieldError[] {
+/** An old one keeps its network, its block size and its use. */
+export function changedPoolFaults(pool: IPPool, old: IPPool): FieldError[] {
   const errors: FieldError[] = [];
   if (pool.spec.cidr !== old.spec.cidr)
     errors.push({ field: "IPPool.Spec.CIDR", value: pool.spec.cidr, reason: "IPPool CIDR cannot be modified" });
