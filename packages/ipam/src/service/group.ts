@@ -52,7 +52,7 @@ export function makeGroup(o: {
   const settleAll = async (): Promise<void> => {
     let left: readonly Entry[] = waiting;
     waiting = [];
-    for (let conflicts = 0; left.length > 0; ) {
+    for (let conflicts = 0; left.length > 0;) {
       const round = await draftRound({ records, reader: onceReader(reader) }, conflicts < MAX_CONFLICTS ? left : []);
       if (conflicts >= MAX_CONFLICTS || round.taken.length === 0) {
         left = await settleFirst(conflicts >= MAX_CONFLICTS ? left : round.left);

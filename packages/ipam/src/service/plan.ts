@@ -84,7 +84,8 @@ function drawn(
     return cidr.ok ? [{ cidr: cidr.value, confirmed: parseAffinity(value) === "confirmed" }] : [];
   });
   const usable = affine.filter((a) => poolOfBlock(pools.value, a.cidr) !== undefined);
-  const unselected = requested.length > 0 ? [] : affine.flatMap((a) => (isUnselected(a, { facts, pools: pools.value, use }) ? [a.cidr] : []));
+  const unselected =
+    requested.length > 0 ? [] : affine.flatMap((a) => (isUnselected(a, { facts, pools: pools.value, use }) ? [a.cidr] : []));
   return { pools: pools.value, claimant: o.claimant, affinity: claimantText(o.claimant), affine, usable, unselected };
 }
 

@@ -1,16 +1,5 @@
 /** Giving addresses back. Source: calico libcalico-go/lib/ipam/ipam.go (ReleaseIPs, ReleaseByHandle). */
-import {
-  cidrContains,
-  cidrOf,
-  formatCidr,
-  formatIp,
-  handleKey,
-  nthIp,
-  ordinalOf,
-  parseCidr,
-  parseKey,
-  prefixOf,
-} from "@calico/model";
+import { cidrContains, cidrOf, formatCidr, formatIp, handleKey, nthIp, ordinalOf, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr, Ip } from "@calico/model";
 import type { Store } from "@calico/datastore";
 import { adjusted, renderHandle } from "../domain/handle.ts";

@@ -8,6 +8,9 @@ import type { FakeStore } from "@calico/datastore/testing";
 import fc from "fast-check";
 import process from "node:process";
 import { expect, test } from "vitest";
+import { affinityKey, blockKey, parseCidr } from "@calico/model";
+import { renderBlock } from "../domain/block-json.ts";
+import { newBlock } from "../domain/block.ts";
 import { disagreements, putPool } from "../testing.ts";
 import { makeIpam, type IpamLibrary } from "./ipam.ts";
 
@@ -27,6 +30,7 @@ type Action =
   | { readonly do: "configure"; readonly strict: boolean; readonly cooldownSec: number }
   | { readonly do: "limited" }
   | { readonly do: "claim"; readonly cidr: string }
+  | { readonly do: "halfClaim"; readonly node: string; readonly cidr: string; readonly block: boolean }
   | { readonly do: "collect" };
 
 const POOL = "10.0.0.0/29";
@@ -58,6 +62,15 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("limited" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("claim" as const), cidr: fc.constantFrom(POOL, "10.0.0.4/30") }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("halfClaim" as const),
+      node: fc.constantFrom("n1", "n2"),
+      cidr: fc.constantFrom("10.0.0.0/30", "10.0.0.4/30"),
+      block: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("collect" as const) }) },
 );
 
@@ -111,7 +124,12 @@ function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: 
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
-async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore; blockSize: number }, a: Action, journal: Journal): Promise<void> {
+async function perform(
+  ipam: IpamLibrary,
+  o: { node: string; store: FakeStore; blockSize: number },
+  a: Action,
+  journal: Journal,
+): Promise<void> {
   const { node, store, blockSize } = o;
   if (a.do === "assign") {
     const outcome = await ipam.autoAssign({ node, num4: 1, num6: 0, handle: a.handle });
@@ -137,7 +155,22 @@ async function perform(ipam: IpamLibrary, o: { node: string; store: FakeStore; b
   if (a.do === "configure") await ipam.setConfig({ strictAffinity: a.strict, cooldownSec: a.cooldownSec });
   if (a.do === "limited") await ipam.autoAssign({ node, num4: 1, num6: 0, handle: LIMITED, maxPerHandle: 1 });
   if (a.do === "claim") await ipam.claimAffinity(a.cidr, node);
+  if (a.do === "halfClaim" && blockSize === 30) await halfClaim(store, a);
   if (a.do === "collect") await ipam.collectCold();
+}
+
+/** What a claim in two phases leaves that was cut off after the first, or within the second. */
+async function halfClaim(store: Pick<FakeStore, "txn">, o: { node: string; cidr: string; block: boolean }): Promise<void> {
+  const cidr = parseCidr(o.cidr);
+  if (!cidr.ok) throw new Error(cidr.error);
+  const put = (key: string, value: string) =>
+    store.txn({
+      compares: [{ key, target: "modRevision", is: "==", revision: 0 }],
+      success: [{ do: "put", key, value }],
+    });
+  const marked = await put(affinityKey(o.node, cidr.value), '{"state":"pending","deleted":false}');
+  if (!marked.succeeded || !o.block) return;
+  await put(blockKey(cidr.value), renderBlock(newBlock(cidr.value, { affinity: `host:${o.node}`, nowMs: 1_785_578_400_000 })));
 }
 
 const RESERVATION = "/calico/resources/v3/projectcalico.org/ipreservations/r";
