@@ -2,7 +2,17 @@
  * kube-controllers: one per cluster. The Kubernetes API → Calico's datastore.
  * This file only composes; the table of controllers is in controllers.ts.
  */
-import { daemonCommand, type DaemonOptions, exitClean, makeLogger, makeMetrics, retry, serveHealth, untilSignal } from "@calico/daemon";
+import {
+  daemonCommand,
+  type DaemonOptions,
+  exitClean,
+  makeLogger,
+  makeMetrics,
+  numberOption,
+  retry,
+  serveHealth,
+  untilSignal,
+} from "@calico/daemon";
 import { etcdAccess, openEtcd, resourceClient } from "@calico/datastore";
 import { openKubeClient } from "@calico/kube-client";
 import { makeIpam } from "@calico/ipam";
@@ -17,13 +27,19 @@ import { openEvents } from "./service/ipam-gc-events.ts";
 import { makeWitness } from "./service/kube-witness.ts";
 import { healthOf, reportStatus } from "./service/report.ts";
 
-const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", { healthPort: 9094 })
-  .option("--reconcile-seconds <n>", "time between full comparisons", (text) => Number(text), 300)
-  .option(
-    "--ipam-gc-grace-seconds <n>",
-    "how long an address may be without an owner; 0: only those of nodes that are gone are released",
-    (text) => Number(text),
-    DEFAULT_GRACE_MS / 1000,
+const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", {
+  healthPort: 9094,
+  kubeconfig: true,
+})
+  .addOption(numberOption("--reconcile-seconds <n>", "time between full comparisons", { env: "RECONCILE_SECONDS", default: 300, least: 1 }))
+  .addOption(
+    numberOption(
+      "--ipam-gc-grace-seconds <n>",
+      "how long an address may be without an owner; 0: only those of nodes that are gone are released",
+      {
+        ...{ env: "IPAM_GC_GRACE_SECONDS", default: DEFAULT_GRACE_MS / 1000 },
+      },
+    ),
   )
   .option("--adopt-kubernetes <uid>", "follow this cluster (the uid of its namespace kube-system) in place of the one that is recorded")
   .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false)

@@ -34,3 +34,12 @@ export function hostsDue(world: World, o: HostsLook): HostsDue {
     !o.inUse.has(host) && (o.sawNode(host) || !world.calicoNodes.has(host) || o.nowMs - since >= o.graceMs);
   return { goneSince, due: [...goneSince].filter(isDue).map(([host]) => host) };
 }
+
+/** A host's pods leave the API server some time after its node did. */
+const SOON_MS = 10_000;
+
+/** Until the next look: soon after a host has gone, less and less soon while it stays in this state, the period at last. */
+export function restMs(goneSince: ReadonlyMap<string, number>, o: { readonly nowMs: number; readonly periodMs: number }): number {
+  if (goneSince.size === 0) return o.periodMs;
+  return Math.min(o.periodMs, Math.max(SOON_MS, (o.nowMs - Math.max(...goneSince.values())) / 4));
+}

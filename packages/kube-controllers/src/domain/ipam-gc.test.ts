@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { type Allocation, type Evidence, judge, type World } from "./ipam-gc.ts";
+import { restMs } from "./ipam-gc-hosts.ts";
 import { dueHandles, type Judged, nextLedger } from "./ipam-gc-ledger.ts";
 
 const WORLD: World = {
@@ -120,4 +121,15 @@ test("nextLedger: an owner that comes back starts the time anew", () => {
   const back = nextLedger(lost, [judged("a", "h", "owned")], 9);
   expect(back.size).toBe(0);
   expect(nextLedger(back, [judged("a", "h", "unowned")], 12).get("a")?.sinceMs).toBe(12);
+});
+
+test.for([
+  { name: "no host is gone", gone: {}, want: 450 },
+  { name: "one has just gone", gone: { a: 100 }, want: 10 },
+  { name: "one went a while ago", gone: { a: 0 }, want: 25 },
+  { name: "one went long ago, another just now", gone: { a: -9000, b: 99 }, want: 10 },
+  { name: "one went long ago", gone: { a: -9000 }, want: 450 },
+])("restMs: $name", ({ gone, want }) => {
+  const goneSince = new Map(Object.entries(gone).map(([host, sec]) => [host, sec * 1000]));
+  expect(restMs(goneSince, { nowMs: 100_000, periodMs: 450_000 })).toBe(want * 1000);
 });

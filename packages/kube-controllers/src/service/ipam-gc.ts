@@ -11,7 +11,7 @@ import { RESOURCES } from "@calico/kube-client";
 import type { Logger, Metrics } from "@calico/daemon";
 import type { Store } from "@calico/datastore";
 import { type Gauge, gaugesOf } from "../domain/ipam-gc-gauges.ts";
-import { hostsDue } from "../domain/ipam-gc-hosts.ts";
+import { hostsDue, restMs } from "../domain/ipam-gc-hosts.ts";
 import { DEFAULT_GRACE_MS, dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
 import { namedFacts } from "../domain/facts.ts";
 import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts";
@@ -124,27 +124,36 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     name: "ipam-gc",
     status: () => status,
     scan,
-    run: async () => void (await Promise.all([scanOften(ports, { scan, failed, periodMs, wake }), watchNodes(ports, wake)])),
+    run: async () =>
+      void (await Promise.all([
+        scanOften(ports, { scan, failed, restMs: () => restMs(goneSince, { nowMs: ports.clock(), periodMs }), wake }),
+        watchNodes(ports, wake),
+      ])),
   };
 }
 
 type Alarm = ReturnType<typeof makeAlarm>;
 
-async function scanOften(
-  ports: GcPorts,
-  o: { scan: () => Promise<void>; failed: (problem: string) => void; periodMs: number; wake: Alarm },
-): Promise<void> {
+type Scanning = {
+  readonly scan: () => Promise<void>;
+  readonly failed: (problem: string) => void;
+  readonly restMs: () => number;
+  readonly wake: Alarm;
+};
+
+async function scanOften(ports: GcPorts, o: Scanning): Promise<void> {
   while (!ports.signal.aborted) {
-    let delayMs = o.periodMs;
+    let delayMs: number;
     try {
       await o.scan();
       ports.metrics.inc("ipam_gc_scans_total", { outcome: "ok" });
+      delayMs = o.restMs();
     } catch (error) {
       if (ports.signal.aborted) return;
       ports.metrics.inc("ipam_gc_scans_total", { outcome: "failed" });
       o.failed(error instanceof Error ? error.message : String(error));
-      ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs: RETRY_MS, error });
-      delayMs = RETRY_MS;
+      delayMs = Math.min(RETRY_MS, o.restMs());
+      ports.log.warn("addresses not looked at, nothing released, retrying", { delayMs, error });
     }
     await o.wake.wait(delayMs, ports.signal);
   }
