@@ -14,10 +14,12 @@ import { makeSyncerHealth } from "./service/syncer-health.ts";
 
 interface SyncerFlags extends DaemonOptions {
   readonly replicas: number;
+  readonly adopt?: string;
 }
 
 const options = daemonCommand("syncer", "carries etcd's changes onto the event log; one of its instances leads", { healthPort: 9104 })
   .option("--replicas <n>", "members of the NATS cluster that hold the log", Number, 1)
+  .option("--adopt <clusterGUID>", "publish this cluster though the log tells of another: after etcd was begun anew on purpose")
   .parse()
   .opts<SyncerFlags>();
 const signal = untilSignal("SIGTERM", "SIGINT");
@@ -33,6 +35,6 @@ app.use(await serveHealth({ port: options.healthPort, metrics, health: health.re
 
 logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
 const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });
-await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer });
+await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer, adopt: options.adopt });
 logger.info("stopped", { reason: String(signal.reason ?? "end") });
 await exitClean(app);

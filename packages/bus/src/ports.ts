@@ -41,6 +41,8 @@ export interface LogWriter extends AsyncDisposable {
   readonly maxDataOctets: number;
   /** The last message of each key, tombstones included. */
   entries(): Promise<ReadonlyMap<string, LogEntry>>;
+  /** The data of a subject's last message. */
+  value(subject: string): Promise<string | undefined>;
   /** Calls are sent in order without waiting; each resolves with its sequence when the log has stored it. */
   append(publication: Publication): Promise<number>;
   /** Mark that the log shows the whole store as of `revision`. */

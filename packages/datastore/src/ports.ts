@@ -42,9 +42,13 @@ export type WatchEvent =
       readonly modRevision: number;
       readonly createRevision: number;
       readonly seenAt?: number;
+      readonly more?: true;
     }
-  /** `seenAt`: when this process heard of it, milliseconds since the epoch; it may wait here before it is yielded. */
-  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number; readonly seenAt?: number }
+  /**
+   * `seenAt`: when this process heard of it, milliseconds since the epoch; it may wait here before it is yielded.
+   * `more`: the next event is of the same transaction.
+   */
+  | { readonly kind: "delete"; readonly key: string; readonly modRevision: number; readonly seenAt?: number; readonly more?: true }
   /** Everything up to `revision` has been yielded. */
   | { readonly kind: "progress"; readonly revision: number }
   /** The asked-for revision is no longer (or, after a restore, not yet) in the store's history: list again. Always the last event. */

@@ -26,3 +26,10 @@ export async function readEntries(
   }
   return { entries, complete };
 }
+
+/** The data of a subject's last message. Nodes may not ask for it. */
+export async function readValue(nats: Nats, subject: string): Promise<string | undefined> {
+  const { jsm } = await nats.use();
+  const message = await jsm.streams.getMessage(STREAM, { last_by_subj: subject });
+  return message?.string();
+}

@@ -3,7 +3,7 @@ import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
 import { headers, TimeoutError } from "@nats-io/nats-core";
 import { COMPLETE_SUBJECT, FENCE_SUBJECT, GAP_SUBJECTS, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
-import { readEntries } from "./entries.ts";
+import { readEntries, readValue } from "./entries.ts";
 import { HEADER } from "./headers.ts";
 import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
 import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
@@ -96,6 +96,7 @@ async function makeWriter(
     broken: broken.signal,
     maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
     entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
+    value: (subject) => readValue(nats, subject),
     append: ({ key, subject, op, revision, data, seenAt }: Publication) =>
       send(
         subject,

@@ -6,6 +6,7 @@ export function makeSyncerHealth(metrics: Metrics): { readonly observer: SyncerO
   let leads = false;
   let upToDate = false;
   let newest = 0;
+  let held: string | undefined;
   const moveTo = (revision: number) => {
     newest = Math.max(newest, revision);
     metrics.set("calico_syncer_revision", newest);
@@ -26,11 +27,16 @@ export function makeSyncerHealth(metrics: Metrics): { readonly observer: SyncerO
         upToDate = false;
         metrics.inc("calico_syncer_resyncs_total", { reason });
       },
+      held: (reason) => void (held = reason),
       caughtUp(revision) {
         upToDate = true;
         moveTo(revision);
       },
     },
-    report: () => ({ live: true, ready: !leads || upToDate, detail: { leads, upToDate, revision: newest } }),
+    report: () => ({
+      live: true,
+      ready: !leads || upToDate,
+      detail: { leads, upToDate, revision: newest, ...(held !== undefined && { held }) },
+    }),
   };
 }

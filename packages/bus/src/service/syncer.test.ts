@@ -7,10 +7,11 @@ import { runSyncer } from "./syncer.ts";
 
 const key = (name: string) => `/calico/resources/v3/projectcalico.org/ippools/${name}`;
 
-function start(store: FakeStore, log: FakeLog, id = "s1") {
+function start(store: FakeStore, log: FakeLog, id = "s1", adopt?: string) {
   const abort = new AbortController();
   const logger = recordingLogger();
   const refused: string[] = [];
+  const held: (string | undefined)[] = [];
   const running = runSyncer({
     store,
     log,
@@ -18,11 +19,18 @@ function start(store: FakeStore, log: FakeLog, id = "s1") {
     id,
     signal: abort.signal,
     heartbeatMs: 5,
-    observer: { refused: (r) => refused.push(r) },
+    adopt,
+    observer: {
+      refused: (r) => refused.push(r),
+      held: (reason) => {
+        if (reason !== held.at(-1)) held.push(reason);
+      },
+    },
   });
   return {
     logger,
     refused,
+    held,
     async [Symbol.asyncDispose]() {
       abort.abort();
       await running;
@@ -83,24 +91,74 @@ test("syncer: all keys of one transaction are published, under its revision", as
   expect(revisions(log)).toEqual([done.revision, done.revision, done.revision]);
 });
 
-test("syncer: a store that was emptied is not published; what the log has stays until the store is initialised again", async () => {
-  const identity = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
+const IDENTITY = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
+const cluster = (guid: string) => JSON.stringify({ spec: { clusterGUID: guid } });
+
+test("syncer: a store that is emptied while it is followed is not published, whatever came in the same transaction", async () => {
   const [store, log] = [makeFakeStore(), makeFakeLog()];
-  await store.put(identity, "{}");
-  await store.put(key("a"), '{"n":1}');
+  await store.put(IDENTITY, cluster("a"));
+  await store.put(key("p"), '{"n":1}');
+  await using syncer = start(store, log);
+  await equal(store, log);
+  const before = stateOf(log);
+  // In the order of keys, as etcd tells of a range that was removed.
+  await store.txn({
+    compares: [],
+    success: ["/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-26", IDENTITY, key("p")].map((k) => ({ do: "delete", key: k })),
+  });
+  await until(() => syncer.logger.lines.some((l) => l.level === "error" && String(l.fields["reason"]).includes("no ClusterInformation")));
+  const beats = log.beats.length;
+  await until(() => log.beats.length > beats + 3); // readers stay with the log
+  expect(stateOf(log)).toEqual(before);
+  expect(log.beats.at(-1)?.revision).toBe(Math.max(...revisions(log)));
+  const fences = log.messages.filter((m) => m.kind === "fence").length;
+  expect(fences).toBe(2);
+  await store.put(key("q"), "{}");
+  await store.put(IDENTITY, cluster("a"));
+  await equal(store, log);
+  expect(Object.keys(stateOf(log)).sort()).toEqual([IDENTITY, key("q")]);
+  expect(syncer.held).toEqual([expect.stringContaining("no ClusterInformation"), undefined]);
+});
+
+test("syncer: a store that was begun anew is published when its clusterGUID is named", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  await store.put(IDENTITY, cluster("a"));
+  await store.put(key("p"), '{"n":1}');
   {
     await using _ = start(store, log);
     await equal(store, log);
   }
   const before = stateOf(log);
-  const emptied = makeFakeStore();
-  await using syncer = start(emptied, log);
-  await until(() =>
-    syncer.logger.lines.some((l) => l.level === "error" && l.message.startsWith("the datastore has lost ClusterInformation")),
-  );
-  expect(stateOf(log)).toEqual(before);
-  await emptied.put(identity, "{}");
-  await equal(emptied, log);
+  const anew = makeFakeStore();
+  {
+    await using syncer = start(anew, log);
+    await until(() => syncer.held.length === 1);
+    await anew.put(IDENTITY, cluster("b"));
+    await until(() => syncer.held.length === 2);
+    expect(syncer.held.at(-1)).toMatch(/is cluster b, the log tells of cluster a/);
+    expect(stateOf(log)).toEqual(before);
+  }
+  await using _ = start(anew, log, "s2", "b");
+  await equal(anew, log);
+});
+
+test("syncer: a store restored from a snapshot that gave the same revision to another value is published into a new log", async () => {
+  const [store, log] = [makeFakeStore(), makeFakeLog()];
+  const write = async (to: FakeStore, value: string) => {
+    await to.put(IDENTITY, cluster("a"));
+    await to.elect("other", "x", new AbortController().signal); // revisions that nobody sees
+    await to.put(key("p"), value);
+  };
+  await write(store, '{"n":1}');
+  {
+    await using _ = start(store, log);
+    await equal(store, log);
+  }
+  const restored = makeFakeStore();
+  await write(restored, '{"n":2}');
+  await using syncer = start(restored, log);
+  await equal(restored, log);
+  expect(syncer.logger.lines.some((l) => l.message.includes("rebuilding"))).toBe(true);
 });
 
 test("syncer: compaction, a lost connection, a lost answer and a lost log all end in the same state", async () => {

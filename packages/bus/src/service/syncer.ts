@@ -1,11 +1,12 @@
 import { type Logger, pause } from "@calico/daemon";
-import type { Leadership, Store } from "@calico/datastore";
+import type { Leadership, Store, WatchEvent } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
 import { difference } from "../domain/difference.ts";
-import { isStoreLost } from "../domain/store-identity.ts";
 import { type Change, type RefusalReason, ruleOn } from "../domain/publication.ts";
+import { type Identity, IDENTITY_KEY, identityOf, judgeIdentity } from "../domain/store-identity.ts";
 import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { makePipeline, type Pipeline } from "./pipeline.ts";
+import { findRewritten, holdLog, identityAfter, identityOnLog } from "./store-guard.ts";
 import { makeTombstones } from "./tombstones.ts";
 
 export interface SyncerObserver {
@@ -15,6 +16,8 @@ export interface SyncerObserver {
   refused(reason: RefusalReason): void;
   resynced(reason: string): void;
   caughtUp(revision: number): void;
+  /** The store is not the one that the log tells of: nothing is published, for this reason. Undefined: that is over. */
+  held(reason: string | undefined): void;
 }
 
 export interface SyncerOptions {
@@ -28,18 +31,8 @@ export interface SyncerOptions {
   readonly heartbeatMs?: number;
   /** How long a deleted key stays on the log. */
   readonly tombstoneMs?: number;
-}
-
-/** The store was emptied or replaced: nothing is published, so that the nodes keep what they have. */
-class StoreLost extends Error {
-  readonly revision: number;
-
-  constructor(revision: number) {
-    super(
-      "the datastore has lost ClusterInformation default: it was emptied or replaced; restore it, or initialise it anew with calicoctl node init",
-    );
-    this.revision = revision;
-  }
+  /** The clusterGUID of a store that is published though the log tells of another cluster. */
+  readonly adopt?: string | undefined;
 }
 
 export const ELECTION = "syncer";
@@ -91,7 +84,6 @@ async function lead(options: SyncerOptions, leadership: Leadership): Promise<voi
       const fault = error instanceof LogFault ? error.reason : "fault";
       observer?.resynced?.(fault);
       logger.warn("session ended, comparing again", { error, reason: fault });
-      if (error instanceof StoreLost) logger.error(error.message, { revision: error.revision });
       if (fault === "fenced") return; // step down: whoever wrote may have the better claim
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures++, 5)), stop);
     }
@@ -107,15 +99,15 @@ async function runSession(options: SyncerOptions, leadership: Leadership, leadin
   const stop = AbortSignal.any([leading, writer.broken, over.signal]);
   try {
     const entries = await writer.entries();
-    const { puts, refused, revision, seenAt } = await readStore(options, writer);
-    if (isStoreLost(entries, { puts, refused })) throw new StoreLost(revision);
-    const found = difference(entries, { revision, seenAt, puts, refused });
+    const found = await compareStore(options, writer, entries);
+    if (found.kind === "hold") return await holdLog(options, { ...found, writer, stop });
     if (found.kind === "rebuild") {
       logger.warn("log is not of this store, rebuilding it", { key: found.key, reason: found.reason });
       await log.drop();
       return "rebuild";
     }
-    const session = beginSession(options, { writer, entries, revision, stop });
+    const { revision, identity } = found;
+    const session = beginSession(options, { writer, entries, revision, identity, stop });
     await catchUp(options, session, found.publications);
     const reason = await Promise.race([followStore(options, session), keepUp(options, session)]);
     if (writer.broken.aborted) throw writer.broken.reason;
@@ -134,15 +126,41 @@ interface Session {
   readonly revision: number;
   /** The newest revision that belongs on the log, whether it is there yet or not. */
   newest: number;
+  /** Of the store that is published. */
+  identity: Identity | undefined;
   readonly stop: AbortSignal;
+}
+
+/** What is to be done with the log, from all that is on it and all that is in the store. */
+async function compareStore(options: SyncerOptions, writer: LogWriter, entries: ReadonlyMap<string, LogEntry>) {
+  const store = await readStore(options, writer);
+  const { puts, refused, revision } = store;
+  const ofLog = await identityOnLog(writer, entries);
+  const stored = puts.find(({ key }) => key === IDENTITY_KEY);
+  const identity = refused.has(IDENTITY_KEY) ? ofLog : identityOf(stored?.data);
+  const ruling = judgeIdentity({ log: ofLog, store: identity, adopt: options.adopt });
+  if (ruling.kind === "adopt") return { kind: "rebuild", key: IDENTITY_KEY, reason: `cluster ${options.adopt} takes its place` } as const;
+  if (ruling.kind === "hold" && ofLog !== undefined) return { ...ruling, ofLog, newest: newestOf(entries) } as const;
+  const found = difference(entries, store);
+  if (found.kind === "rebuild") return found;
+  const rewritten = await findRewritten(writer, entries, puts);
+  if (rewritten !== undefined)
+    return { kind: "rebuild", key: rewritten, reason: "the store has another value of the same revision" } as const;
+  return { ...found, revision, identity };
+}
+
+function newestOf(entries: ReadonlyMap<string, LogEntry>): number {
+  let newest = 0;
+  for (const { revision } of entries.values()) newest = Math.max(newest, revision);
+  return newest;
 }
 
 function beginSession(
   { observer }: SyncerOptions,
-  { writer, entries, revision, stop }: Pick<Session, "writer" | "revision" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
+  { entries, ...session }: Pick<Session, "writer" | "revision" | "identity" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
 ): Session {
-  const pipeline = makePipeline(writer, ({ op, revision: at }) => observer?.published?.(op, at));
-  return { writer, pipeline, tombstones: makeTombstones(entries.values()), revision, newest: revision, stop };
+  const pipeline = makePipeline(session.writer, ({ op, revision: at }) => observer?.published?.(op, at));
+  return { ...session, pipeline, tombstones: makeTombstones(entries.values()), newest: session.revision };
 }
 
 async function catchUp({ logger, observer }: SyncerOptions, session: Session, publications: readonly Publication[]): Promise<void> {
@@ -172,16 +190,26 @@ async function readStore(options: SyncerOptions, { maxDataOctets }: LogWriter) {
   return { puts, refused, revision: resources.revision, seenAt };
 }
 
-/** The tail: every change after the compared revision, in order. */
+/** The tail: every change after the compared revision, in order, all of a transaction or nothing of it. */
 async function followStore(options: SyncerOptions, session: Session): Promise<string> {
   const { writer, pipeline, tombstones, revision, stop } = session;
-  for await (const change of options.store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: stop })) {
-    if (change.kind === "compacted") return "compacted";
-    if (change.kind === "progress") continue;
-    const ruling = rule(options, change, writer.maxDataOctets);
-    if (ruling.kind !== "publish") continue;
-    session.newest = ruling.publication.revision;
-    await send(pipeline, tombstones, ruling.publication);
+  const changes: Extract<WatchEvent, { kind: "put" | "delete" }>[] = [];
+  for await (const event of options.store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: stop })) {
+    if (event.kind === "compacted") return "compacted";
+    if (event.kind === "progress") continue;
+    changes.push(event);
+    if (event.more) continue;
+    const identity = identityAfter(changes);
+    if (identity !== undefined) {
+      if (judgeIdentity({ log: session.identity, store: identity.is, adopt: undefined }).kind === "hold") return "store lost";
+      session.identity = identity.is;
+    }
+    for (const change of changes.splice(0)) {
+      const ruling = rule(options, change, writer.maxDataOctets);
+      if (ruling.kind !== "publish") continue;
+      session.newest = ruling.publication.revision;
+      await send(pipeline, tombstones, ruling.publication);
+    }
   }
   return "stopped";
 }

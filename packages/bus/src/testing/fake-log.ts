@@ -84,10 +84,14 @@ export function makeFakeLog(): FakeLog {
       broken: broken.signal,
       maxDataOctets: 1_000_000,
       entries: async () => lastEntries(messages),
+      async value(subject) {
+        const last = messages.findLast((m) => subjectOf(m) === subject);
+        return last?.kind === "change" ? last.data : undefined;
+      },
       append: (publication) => send({ kind: "change", ...publication }),
       complete: async (revision) => void (await send({ kind: "complete", revision })),
       async check() {
-        if (mine !== incarnation || lastSeq !== sentSeq) {
+        if (mine !== incarnation || lastSeq > sentSeq) {
           const fault = new LogFault(mine === incarnation ? "fenced" : "gone", "the log is not the one written to");
           fail(fault);
           throw fault;

@@ -10,15 +10,16 @@ export function openTestSyncer(options: {
   readonly nats: readonly string[];
   readonly auth?: EtcdOptions["auth"];
   readonly id?: string;
+  readonly adopt?: string;
   readonly log?: Logger;
   readonly observer?: Partial<SyncerObserver>;
 }): AsyncDisposable {
-  const { id = "test-syncer", log: logger = makeLogger({ component: id, level: "error" }), observer } = options;
+  const { id = "test-syncer", log: logger = makeLogger({ component: id, level: "error" }), observer, adopt } = options;
   const abort = new AbortController();
   const store = openEtcd({ endpoints: options.etcd, log: logger, ...(options.auth && { auth: options.auth }) });
   const nats = openNats({ servers: options.nats, name: id, log: logger });
   const log = makeNatsLog(nats, { signal: abort.signal });
-  const running = runSyncer({ store, log, logger, id, signal: abort.signal, ...(observer && { observer }) });
+  const running = runSyncer({ store, log, logger, id, signal: abort.signal, adopt, ...(observer && { observer }) });
   return {
     async [Symbol.asyncDispose]() {
       abort.abort();

@@ -131,12 +131,23 @@ function makeReader(queue: Queue<Batch>, o: { prefix: string; next: number }, st
     const seenAt = Date.now();
     for (const event of response.events) fragments.push(decodeEvent(event, seenAt));
     if (response.fragment) return;
-    const events = fragments;
+    const events = fragments.map(withMore);
     fragments = [];
     if (events.length === 0) events.push({ kind: "progress", revision });
     next = Math.max(next, lastRevision(events) + 1);
     queue.push({ kind: "events", events, next });
   };
+}
+
+/** etcd tells all of a revision at once. */
+function withMore(event: WatchEvent, i: number, all: readonly WatchEvent[]): WatchEvent {
+  const next = all[i + 1];
+  if (!isChange(event) || next === undefined || !isChange(next) || next.modRevision !== event.modRevision) return event;
+  return { ...event, more: true };
+}
+
+function isChange(event: WatchEvent): event is Extract<WatchEvent, { kind: "put" | "delete" }> {
+  return event.kind === "put" || event.kind === "delete";
 }
 
 function lastRevision(events: readonly WatchEvent[]): number {

@@ -86,7 +86,8 @@ export function makeFakeStore(): FakeStore {
     if (signal.aborted) return;
     const queue = makeQueue<WatchEvent>();
     const take = (changes: readonly Change[]) => {
-      for (const change of changes) if (change.key.startsWith(prefix) && change.modRevision >= fromRevision) queue.push(change);
+      const mine = changes.filter(({ key, modRevision }) => key.startsWith(prefix) && modRevision >= fromRevision);
+      mine.forEach((change, i) => queue.push(mine[i + 1]?.modRevision === change.modRevision ? { ...change, more: true } : change));
     };
     const stop = () => queue.end();
     if (fromRevision <= compacted || fromRevision > revision + 1) {

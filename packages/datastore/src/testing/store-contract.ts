@@ -118,6 +118,7 @@ export function testStoreContract(name: string, harness: () => ContractHarness):
     const events = await seen;
     expect(new Set(events.map((e) => e.kind === "put" && e.modRevision))).toEqual(new Set([done.revision]));
     expect(events.map((e) => e.kind === "put" && e.value).sort()).toEqual(["a", "b", "c"]);
+    expect(events.map((e) => e.kind === "put" && e.more)).toEqual([true, true, undefined]);
   });
 
   it("watch ends on the signal", async (store, p) => {
