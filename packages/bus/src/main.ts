@@ -3,7 +3,16 @@
  * This file only composes; the loop is service/syncer.ts.
  */
 import process from "node:process";
-import { type DaemonOptions, daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import {
+  type DaemonOptions,
+  daemonCommand,
+  exitClean,
+  makeLogger,
+  makeMetrics,
+  numberOption,
+  serveHealth,
+  untilSignal,
+} from "@calico/daemon";
 import { etcdAccess, openEtcd } from "@calico/datastore";
 import { makeNatsLog } from "./adapter/nats-log.ts";
 import { natsConnection } from "./adapter/nats-access.ts";
@@ -18,7 +27,14 @@ interface SyncerFlags extends DaemonOptions {
 }
 
 const options = daemonCommand("syncer", "carries etcd's changes onto the event log; one of its instances leads", { healthPort: 9104 })
-  .option("--replicas <n>", "members of the NATS cluster that hold the log", Number, 1)
+  .addOption(
+    numberOption("--replicas <n>", "members of the NATS cluster that hold the log", {
+      env: "NATS_REPLICAS",
+      default: 1,
+      least: 1,
+      most: 5,
+    }),
+  )
   .option("--adopt <clusterGUID>", "publish this cluster though the log tells of another: after etcd was begun anew on purpose")
   .parse()
   .opts<SyncerFlags>();
@@ -35,6 +51,7 @@ app.use(await serveHealth({ port: options.healthPort, metrics, health: health.re
 
 logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
 const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });
-await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer: health.observer, adopt: options.adopt });
+const { observer } = health;
+await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer, adopt: options.adopt });
 logger.info("stopped", { reason: String(signal.reason ?? "end") });
 await exitClean(app);

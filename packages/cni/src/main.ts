@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { escapeToken, natsConnection, openReporter } from "@calico/bus";
-import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { daemonCommand, exitClean, makeLogger, makeMetrics, numberOption, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { etcdAccess } from "@calico/datastore";
 import { listenUnix, targetOf } from "@calico/ipam";
@@ -14,10 +14,19 @@ import { makeAgent } from "./service/agent.ts";
 import { keepSettling } from "./service/keep-settling.ts";
 import { eventOf } from "./service/report.ts";
 import type { Ended } from "./service/run.ts";
+import type { Settled } from "./service/settle-deletes.ts";
+import { makeTokenWatch } from "./service/token-watch.ts";
 
-type Options = DaemonOptions & { readonly policyWaitMs: string };
-const options = daemonCommand("cni", "Wires pods of one node; asked by the calico executable over RUN_DIR/cni.sock", { healthPort: 9103 })
-  .option("--policy-wait-ms <ms>", "how long ADD waits for felix to report the pod's policy; 0: not at all", "10000")
+type Options = DaemonOptions & { readonly policyWaitMs: number };
+const options = daemonCommand("cni", "Wires pods of one node; asked by the calico executable over RUN_DIR/cni.sock", {
+  healthPort: 9103,
+  kubeconfig: true,
+})
+  .addOption(
+    numberOption("--policy-wait-ms <ms>", "how long ADD waits for felix to report the pod's policy; 0: not at all", {
+      ...{ env: "CALICO_POLICY_WAIT_MS", default: 10_000 },
+    }),
+  )
   .parse(process.argv)
   .opts<Options>();
 const signal = untilSignal("SIGTERM", "SIGINT");
@@ -45,14 +54,17 @@ const settings = {
   varDir: options.varDir,
   runDir: options.runDir,
   node: options.node,
-  policyWaitMs: Number(options.policyWaitMs),
+  policyWaitMs: options.policyWaitMs,
   hostname: hostname(),
 };
 const agent = makeAgent(world, { settings, log, onEnd });
 const path = join(options.runDir, "cni.sock");
-app.use(
-  await serveHealth({ port: options.healthPort, metrics, health: () => ({ live: true, ready: true, detail: { running, socket: path } }) }),
-);
+const lookAtToken = makeTokenWatch({ expiry: world.tokenExpiry, nowMs: Date.now, metrics, log });
+const health = () => {
+  const { ok, detail: kubeToken } = lookAtToken();
+  return { live: true, ready: ok, detail: { running, socket: path, ...(kubeToken && { kubeToken }) } };
+};
+app.use(await serveHealth({ port: options.healthPort, metrics, health }));
 app.use(
   await listenUnix(path, (socket) => {
     metrics.set("cni_calls_running", ++running);
@@ -64,6 +76,10 @@ app.use(
   }),
 );
 log.info("started", { node: options.node, socket: path, etcd: options.etcd, policyWaitMs: settings.policyWaitMs });
-await keepSettling(agent, { signal, onRound: ({ left }) => metrics.set("cni_deletes_waiting", left) });
+function onRound({ left }: Settled): void {
+  metrics.set("cni_deletes_waiting", left);
+  lookAtToken();
+}
+await keepSettling(agent, { signal, onRound });
 log.info("stopped", { reason: String(signal.reason) });
 await exitClean(app);

@@ -4,4 +4,4 @@ export { untilSignal } from "./adapter/signals.ts";
 export { makeMetrics, type Metrics, type MetricSpec } from "./adapter/metrics.ts";
 export { serveHealth, type HealthReport, type HealthServer } from "./adapter/health.ts";
 export { pause, retry, type RetryOptions } from "./service/retry.ts";
-export { daemonCommand, type DaemonOptions, etcdWasGiven } from "./adapter/command.ts";
+export { daemonCommand, type DaemonOptions, etcdWasGiven, numberOption } from "./adapter/command.ts";

@@ -96,8 +96,14 @@ export interface Store extends AsyncDisposable {
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
   readonly outcome: "notApplied" | "unknown";
-  constructor(message: string, options: { readonly outcome: "notApplied" | "unknown"; readonly cause?: unknown }) {
+  /** The store is there, and does not let this user do that. */
+  readonly denied: boolean;
+  constructor(
+    message: string,
+    options: { readonly outcome: "notApplied" | "unknown"; readonly denied?: boolean; readonly cause?: unknown },
+  ) {
     super(message, { cause: options.cause });
     this.outcome = options.outcome;
+    this.denied = options.denied ?? false;
   }
 }

@@ -49,6 +49,12 @@ test.for(Object.keys(ETCD_ROLES) as EtcdRole[])("roles: %s may do what its row s
   for (const key of KEYS) await tidy.delete(key);
 });
 
+test("roles: who may not initialize the store leaves it to others", async () => {
+  await using store = open("agent");
+  await resourceClient(store).ensureInitialized({ clusterType: "k8s" });
+  expect((await store.list("/calico/")).items).toEqual([]);
+});
+
 test("roles: kube-controllers can initialize an empty store", async () => {
   await using store = open("kube-controllers");
   await resourceClient(store).ensureInitialized({ clusterType: "k8s" });

@@ -75,13 +75,10 @@ export function parseKey(key: string): ParsedKey | undefined {
   return parseBlockKey(key) ?? parseAffinityKey(key);
 }
 
-/** Calico's v3 API can write these here, where its IPAM never looks: they are no blocks and affinities of anybody. Source: facts §2.1.9. */
-const NOT_HERE: readonly Kind[] = ["IPAMBlock", "BlockAffinity"];
-
 function parseResourceKey(rest: string): ParsedKey | undefined {
   const parts = rest.split("/").map(unescapeName);
   const kind = kindOfPlural(parts[0] ?? "");
-  if (kind === undefined || parts.includes("") || NOT_HERE.includes(kind)) return undefined;
+  if (kind === undefined || parts.includes("")) return undefined;
   const [, first, second] = parts;
   if (kindInfo(kind).namespaced) {
     return parts.length === 3 && first !== undefined && second !== undefined

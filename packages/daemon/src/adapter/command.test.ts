@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { type DaemonOptions, daemonCommand, etcdWasGiven } from "./command.ts";
+import { type DaemonOptions, daemonCommand, etcdWasGiven, numberOption } from "./command.ts";
 
 function parse(...argv: string[]): DaemonOptions {
   return daemonCommand("felix", "test", { healthPort: 9099 })
@@ -16,7 +16,7 @@ test("daemonCommand: lists are split, the port is a number, defaults hold", () =
 
 test.for([
   { name: "not a URL", argv: ["--etcd", "10.0.0.1"], want: /is not a URL/ },
-  { name: "a port out of range", argv: ["--health-port", "70000"], want: /expected -1 to 65535/ },
+  { name: "a port out of range", argv: ["--health-port", "70000"], want: /expected a whole number from -1 to 65535/ },
   { name: "an unknown level", argv: ["--log-level", "loud"], want: /Allowed choices/ },
 ])("daemonCommand: refuses $name", ({ argv, want }) => {
   expect(() => parse(...argv)).toThrow(want);
@@ -37,6 +37,27 @@ test("daemonCommand: access files by flag and by environment", () => {
   const o = parse("--etcd-cert", "/c.pem", "--nats-user", "node1", "--nats-password-file", "/p");
   vi.unstubAllEnvs();
   expect(o).toMatchObject({ etcdCa: "/ca.pem", etcdCert: "/c.pem", natsUser: "node1", natsPasswordFile: "/p" });
+});
+
+test("daemonCommand: only who asks the Kubernetes API has --kubeconfig", () => {
+  expect(daemonCommand("felix", "test", { healthPort: 1 }).helpInformation()).not.toMatch(/kubeconfig/);
+  expect(daemonCommand("cni", "test", { healthPort: 1, kubeconfig: true }).helpInformation()).toMatch(/--kubeconfig <file>.*KUBECONFIG/s);
+});
+
+test("numberOption: by flag, by environment, and refused", () => {
+  const parseCount = (...argv: string[]) =>
+    daemonCommand("syncer", "test", { healthPort: 1 })
+      .addOption(numberOption("--replicas <n>", "test", { env: "TEST_REPLICAS", default: 1, least: 1, most: 5 }))
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} })
+      .parse(argv, { from: "user" })
+      .opts<{ replicas: number }>().replicas;
+  expect(parseCount()).toBe(1);
+  expect(parseCount("--replicas", "3")).toBe(3);
+  vi.stubEnv("TEST_REPLICAS", "5");
+  expect(parseCount()).toBe(5);
+  vi.unstubAllEnvs();
+  for (const bad of ["x", "", "0", "6", "1.5"]) expect(() => parseCount("--replicas", bad)).toThrow(/expected a whole number from 1 to 5/);
 });
 
 test.for([

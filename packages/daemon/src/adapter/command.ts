@@ -39,7 +39,11 @@ export function etcdWasGiven({ etcd }: Pick<DaemonOptions, "etcd">): boolean {
  * A commander program with the common flags; a daemon adds its own, then calls `parse()` and `opts()`.
  * Each flag has an environment variable, named in `--help`; the flag wins.
  */
-export function daemonCommand(name: string, description: string, defaults: { readonly healthPort: number }): Command {
+export function daemonCommand(
+  name: string,
+  description: string,
+  defaults: { readonly healthPort: number; /** Has `--kubeconfig`. */ readonly kubeconfig?: boolean },
+): Command {
   const program = new Command(name);
   const refuse = (message: string): never => program.error(message);
   program
@@ -48,7 +52,6 @@ export function daemonCommand(name: string, description: string, defaults: { rea
     .addOption(new Option("--node <name>", "this node's name, as in Kubernetes").env("NODENAME").default(hostname().toLowerCase()))
     .addOption(listOption("--nats <urls>", "NATS servers, comma separated", refuse).env("NATS_URL").default(["nats://127.0.0.1:4222"]))
     .addOption(listOption("--etcd <urls>", "etcd endpoints, comma separated", refuse).env("ETCD_ENDPOINTS").default(DEFAULT_ETCD))
-    .addOption(new Option("--kubeconfig <file>", "how to reach the Kubernetes API, where this daemon needs it").env("KUBECONFIG"))
     .addOption(new Option("--run-dir <folder>", "sockets and endpoint status files").env("CALICO_RUN_DIR").default("/var/run/calico"))
     .addOption(new Option("--var-dir <folder>", "nodename and mtu files").env("CALICO_VAR_DIR").default("/var/lib/calico"))
     .addOption(
@@ -58,11 +61,11 @@ export function daemonCommand(name: string, description: string, defaults: { rea
         .default("info"),
     )
     .addOption(
-      new Option("--health-port <port>", "loopback port of /liveness, /readiness and /metrics; -1 for none")
-        .env("HEALTH_PORT")
-        .default(defaults.healthPort)
-        .argParser(parsePort),
+      numberOption("--health-port <port>", "loopback port of /liveness, /readiness and /metrics; -1 for none", {
+        ...{ env: "HEALTH_PORT", default: defaults.healthPort, least: -1, most: 65_535 },
+      }),
     );
+  if (defaults.kubeconfig) program.addOption(new Option("--kubeconfig <file>", "how to reach the Kubernetes API").env("KUBECONFIG"));
   for (const [flags, env, about] of ACCESS_FLAGS) program.addOption(new Option(flags, about).env(env));
   return program;
 }
@@ -82,6 +85,22 @@ const ACCESS_FLAGS: readonly (readonly [flags: string, env: string, about: strin
   ["--nats-password-file <file>", "NATS_PASSWORD_FILE", "password of --nats-user; or in the environment as NATS_PASSWORD"],
 ];
 
+/** A flag that is a whole number, with its environment variable: every flag has one. */
+export function numberOption(
+  flags: string,
+  about: string,
+  o: { readonly env: string; readonly default: number; readonly least?: number; readonly most?: number },
+): Option {
+  const { least = 0, most = Number.MAX_SAFE_INTEGER } = o;
+  const parse = (text: string) => {
+    const number = /^-?\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    if (!(number >= least && number <= most))
+      throw new InvalidArgumentError(`expected a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? "" : ` to ${most}`}`);
+    return number;
+  };
+  return new Option(flags, about).env(o.env).default(o.default).argParser(parse);
+}
+
 function listOption(flags: string, description: string, refuse: (message: string) => never): Option {
   return new Option(flags, description).argParser((text: string) => {
     const items = text
@@ -100,10 +119,4 @@ function listOption(flags: string, description: string, refuse: (message: string
 function hasPassword(text: string): boolean {
   const { username, password } = new URL(text);
   return username !== "" || password !== "";
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < -1 || port > 65535) throw new InvalidArgumentError("expected -1 to 65535");
-  return port;
 }

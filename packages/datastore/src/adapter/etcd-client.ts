@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Etcd3, IOptions } from "etcd3";
 import { StoreUnavailable } from "../ports.ts";
-import { faultOf, isDeadline, reasonOf } from "./etcd-faults.ts";
+import { faultOf, isDeadline, isDenied, reasonOf } from "./etcd-faults.ts";
 import { checkIdentity, identityOptions } from "./etcd-identity.ts";
 import { makeHostPolicies } from "./etcd-hosts.ts";
 import { type EtcdLogin, type EtcdUser, type EtcdUserFile, makeLogin, tokenOptions } from "./etcd-login.ts";
@@ -157,7 +157,7 @@ function unavailable(o: {
   );
   const outcome = o.kind === "read" || o.fault !== "broken" ? "notApplied" : "unknown";
   const advice = o.fault === "refused" || o.fault === "lapsed" ? "" : `; check that etcd runs at ${o.endpoints.join(", ")}`;
-  return new StoreUnavailable(`Cannot ${o.what}: ${reason}${advice}`, { outcome, cause: o.cause });
+  return new StoreUnavailable(`Cannot ${o.what}: ${reason}${advice}`, { outcome, denied: isDenied(o.cause), cause: o.cause });
 }
 
 /** etcd3's circuit breaker would refuse calls for 5 s after three failures; our own bounded retry replaces it. */

@@ -42,9 +42,10 @@ export function reasonOf(error: unknown, secure = false): string {
   return secure && CUT.test(message) ? `${CUT_ADVICE} (${message})` : message;
 }
 
+const DENIED = /permission denied/;
 const LOGIN_ADVICE: readonly { readonly when: RegExp; readonly advice: string }[] = [
   {
-    when: /permission denied/,
+    when: DENIED,
     advice: "the role of this user (--etcd-user, or else the common name of --etcd-cert) does not allow it; see docs/operations.md",
   },
   { when: /authentication failed/, advice: "etcd does not take the user or the password of --etcd-user" },
@@ -66,6 +67,11 @@ const TLS_ADVICE: readonly { readonly when: RegExp; readonly advice: string }[] 
   },
   { when: /altname|NotValidForName/i, advice: "etcd's certificate is not for the name or address in --etcd" },
 ];
+
+/** Whether the user may not do that. */
+export function isDenied(error: unknown): boolean {
+  return error instanceof Error && DENIED.test(error.message);
+}
 
 /** Whether the call ran out of time: says nothing of why. */
 export function isDeadline(error: unknown): boolean {

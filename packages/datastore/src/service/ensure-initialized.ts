@@ -1,5 +1,6 @@
 import type { ClusterInformation } from "@calico/model";
 import { DEFAULT_TIERS, defaultTier } from "../domain/built-in.ts";
+import { StoreUnavailable } from "../ports.ts";
 import type { ResourceClient } from "./resource-client.ts";
 
 export interface InitOptions {
@@ -10,8 +11,16 @@ export interface InitOptions {
 
 const ATTEMPTS = 5;
 
-/** Source: calico libcalico-go/lib/clientv3 (client.go, EnsureInitialized). */
+/** Who may not write them leaves them to others. Source: facts §1.1.4; calico libcalico-go/lib/clientv3 (client.go, EnsureInitialized). */
 export async function ensureInitialized(client: ResourceClient, options: InitOptions = {}): Promise<void> {
+  try {
+    await writeAll(client, options);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable && error.denied)) throw error;
+  }
+}
+
+async function writeAll(client: ResourceClient, options: InitOptions): Promise<void> {
   await ensureClusterInformation(client, options);
   for (const { name } of DEFAULT_TIERS) {
     const tier = defaultTier(name);

@@ -47,7 +47,7 @@ export async function emptyPool(
   { ipam, settleMs = SETTLE_MS }: { readonly ipam?: PoolReleaser | undefined; readonly settleMs?: number | undefined },
 ): Promise<Result<string | undefined, DatastoreError>> {
   const pool = await client.get(ref);
-  if (!pool.ok) return pool;
+  if (!pool.ok) return pool.error.kind === "unparsable" ? { ok: true, value: undefined } : pool; // nobody assigns from what cannot be read
   if (ipam === undefined)
     return {
       ok: false,

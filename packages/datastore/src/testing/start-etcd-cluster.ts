@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, killChild } from "./start-etcd.ts";
+import { freePort, killChild } from "./test-server.ts";
 
 /** Where a member runs: an address, and what is put before its command line, for example `nsenter --net=…`. */
 export interface MemberHost {
