@@ -49,8 +49,8 @@ export interface LogWriter extends AsyncDisposable {
   complete(revision: number): Promise<void>;
   /** Reject if the log is no longer the one written to (removed, emptied, written by another). */
   check(): Promise<void>;
-  /** Forget a tombstone and what was before it. */
-  forget(entry: Pick<LogEntry, "subject" | "seq">): Promise<void>;
+  /** Forget a tombstone and what was before it. The newest message is never forgotten: readers wait for it. */
+  forget(entry: Pick<LogEntry, "subject" | "seq" | "revision">): Promise<void>;
 }
 
 /** Why a writer stopped: `fenced` by another writer, or the log or the way to it is `gone`. */
@@ -68,7 +68,6 @@ export type LogMessage =
   | {
       readonly kind: "change";
       readonly seq: number;
-      readonly pending: number;
       readonly key: string;
       readonly op: "put" | "delete";
       readonly revision: number;
@@ -76,8 +75,8 @@ export type LogMessage =
       readonly seenAt?: number;
       data(): string;
     }
-  | { readonly kind: "complete"; readonly seq: number; readonly pending: number; readonly revision: number }
-  | { readonly kind: "other"; readonly seq: number; readonly pending: number };
+  | { readonly kind: "complete"; readonly seq: number; readonly revision: number }
+  | { readonly kind: "other"; readonly seq: number };
 
 /** Where messages come from: the log, or the store itself. Each session is the newest message of every key, then all that follow. */
 export interface EventSource {

@@ -8,8 +8,11 @@ import { freePort, killChild, startEtcd, type TestEtcd } from "@calico/datastore
 import { ALL_KINDS } from "@calico/model";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { makeNatsLog } from "../src/adapter/nats-log.ts";
+import { makeNatsReader } from "../src/adapter/nats-reader.ts";
 import { openNats } from "../src/adapter/nats.ts";
 import { type FeedEvent, openFeed, openReporter, openReports, type Report } from "../src/mod.ts";
+import type { LogReader } from "../src/ports.ts";
+import { makeFeed } from "../src/service/feed.ts";
 import { openTestSyncer, startNats, type TestNats } from "../src/testing.ts";
 
 let etcd: TestEtcd;
@@ -37,10 +40,11 @@ interface Follower {
 }
 
 /** Follows everything; its state and every event it got. */
-function follow(servers: readonly string[] = nats.servers): Follower {
+function follow(servers: readonly string[] = nats.servers, wrap = (reader: LogReader) => reader): Follower {
   const abort = new AbortController();
   const follower: Follower = { state: new Map(), log: [], syncs: [] };
-  const feed = openFeed({ servers, name: "test", kinds: ALL_KINDS, signal: abort.signal, log: recordingLogger() });
+  const log = recordingLogger();
+  const feed = makeFeed(wrap(makeNatsReader(openNats({ servers, name: "test", log }), log)), { kinds: ALL_KINDS, signal: abort.signal, log });
   const done = (async () => {
     for await (const batch of feed) {
       for (const event of batch) {
@@ -336,23 +340,28 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 
 test("a feed that opens session after session while keys change all the time never says that one was deleted", async () => {
   syncer();
-  const follower = follow();
+  let leave = async () => {};
+  const follower = follow(nats.servers, (reader) => ({
+    ...reader,
+    async open(signal) {
+      const session = await reader.open(signal);
+      leave = () => session.close();
+      return session;
+    },
+  }));
   const keys = ["busy-a", "busy-b", "busy-c", "busy-d"].map(key);
   let writing = true;
   const writers = keys.map(async (k) => {
     for (let n = 0; writing; n++) await store.put(k, JSON.stringify({ n }));
   });
   await expect.poll(() => keys.every((k) => follower.state.has(k)), { timeout: 10_000 }).toBe(true);
-  const connection = await connect({ servers: [...nats.servers] });
-  const manager = await jetstreamManager(connection);
   for (let round = 0; round < 15; round++) {
     const syncs = follower.syncs.length;
-    for await (const { name } of manager.consumers.list("CALICO")) await manager.consumers.delete("CALICO", name).catch(() => false);
+    await leave();
     await expect.poll(() => follower.syncs.length, { timeout: 10_000, interval: 5 }).toBeGreaterThan(syncs);
   }
   writing = false;
   await Promise.all(writers);
-  await connection.close();
   expect(follower.log.filter((e) => e.kind === "deleted" && keys.includes(e.key))).toEqual([]);
   for (const k of keys) await store.delete(k);
   await expect.poll(() => keys.some((k) => follower.state.has(k)), { timeout: 10_000 }).toBe(false);

@@ -132,6 +132,7 @@ test.for([
   { name: "publish state", subject: "calico.v3.ippools._.evil" },
   { name: "publish a fence", subject: "calico.v3._log.fence" },
   { name: "publish the leader's heartbeat", subject: "calico.heartbeat" },
+  { name: "publish a frame", subject: "calico.tail" },
   { name: "publish another node's status", subject: "calico.status.felix.node2%2Eexample" },
   { name: "publish another node's applied revision", subject: "calico.applied.felix.node2%2Eexample" },
   { name: "publish another node's CNI call", subject: "calico.cni.node2%2Eexample.add" },
@@ -235,6 +236,10 @@ test("certificates are replaced on both sides: readers and the syncer connect ag
   install(mine);
   const events = follow("node1", access("node1", live));
   await expect.poll(() => events.some((e) => e.kind === "inSync"), { timeout: 5000 }).toBe(true);
+  const leader = openNats({ servers: nats.servers, name: "leader", log, connection: access("ctl", live) });
+  opened.push(() => leader.close());
+  await (await makeNatsLog(leader, { signal }).claim({ id: "ctl", epoch: 2 })).append(publication("before", 6));
+  await expect.poll(() => keys(events), { timeout: 5000 }).toContain("before");
 
   using next = makeTestPki("next"); // another authority altogether
   await nats.kill();
@@ -242,9 +247,10 @@ test("certificates are replaced on both sides: readers and the syncer connect ag
   install(mine, old);
   install(next.issue("nats"), server);
   install(next.issue("client"), live);
-  const before = events.length;
   await nats.restart();
-  await expect.poll(() => events.slice(before).some((e) => e.kind === "inSync"), { timeout: 10_000 }).toBe(true);
+  await using again = await makeNatsLog(leader, { signal }).claim({ id: "ctl", epoch: 3 });
+  await again.append(publication("rotated", 7));
+  await expect.poll(() => keys(events), { timeout: 10_000 }).toContain("rotated");
   // The old certificate is worth nothing now.
   await expect(
     connect({ servers: nats.servers, ...access("node1", { ...old, ca: server.ca }), reconnect: false, timeout: 2000 }),

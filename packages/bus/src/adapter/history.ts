@@ -63,7 +63,7 @@ async function* readUntil(lastSeq: number, open: () => ReturnType<typeof openSes
       if (decoded.kind !== "other") yield { ...decoded, atMs };
       else yield { kind: message.subject === FENCE_SUBJECT ? "fence" : "other", seq: message.seq, atMs };
       // The newest message may have been forgotten since: then nothing is pending after the one before it.
-      if (message.seq === lastSeq || decoded.pending === 0) return;
+      if (message.seq === lastSeq || message.info.pending === 0) return;
     }
   } finally {
     await session.close();

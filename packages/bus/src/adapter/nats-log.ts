@@ -1,10 +1,12 @@
 import type { Logger } from "@calico/daemon";
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
-import { headers, TimeoutError } from "@nats-io/nats-core";
+import { TimeoutError } from "@nats-io/nats-core";
 import { COMPLETE_SUBJECT, FENCE_SUBJECT, GAP_SUBJECTS, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
+import type { FrameMessage } from "../domain/frame.ts";
 import { readEntries, readValue } from "./entries.ts";
-import { HEADER } from "./headers.ts";
+import { makeFrames } from "./frames.ts";
+import { encodeHeaders } from "./headers.ts";
 import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
 import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
 
@@ -27,9 +29,10 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
         if (error instanceof TimeoutError) nats.rehome(); // it may be cut off from the others
         throw error;
       });
-      const fence = await handle.js.publish(FENCE_SUBJECT, JSON.stringify({ ...leader, at: new Date().toISOString() }));
+      const fence = JSON.stringify({ ...leader, at: new Date().toISOString() });
+      const { seq } = await handle.js.publish(FENCE_SUBJECT, fence);
       void ensureReportStreams(handle, options);
-      return makeWriter(nats, handle, { created, fenceSeq: fence.seq });
+      return makeWriter(nats, handle, { created, fenceSeq: seq, fence });
     },
     async drop() {
       const { jsm } = await nats.use(options.signal);
@@ -48,12 +51,18 @@ async function ensureReportStreams({ jsm }: NatsHandle, options: NatsLogOptions)
   }
 }
 
-async function makeWriter(
-  nats: Nats,
-  { nc, js, jsm }: NatsHandle,
-  start: { readonly created: string; readonly fenceSeq: number },
-): Promise<LogWriter> {
+interface Claim {
+  readonly created: string;
+  readonly fenceSeq: number;
+  /** The fence's text. */
+  readonly fence: string;
+}
+
+async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim): Promise<LogWriter> {
   const broken = new AbortController();
+  const frames = makeFrames(nc, { created: start.created, after: start.fenceSeq - 1, over: broken.signal });
+  const mark: FrameMessage = { op: "mark", revision: 0, seenAt: 0, key: "", data: start.fence };
+  frames.stored(start.fenceSeq, mark);
   let sentSeq = start.fenceSeq;
   let ackedSeq = start.fenceSeq;
   let completeSeq: number | undefined;
@@ -73,45 +82,37 @@ async function makeWriter(
   broken.signal.addEventListener("abort", unlisten, { once: true });
 
   /** Each message is taken only at the sequence after ours; with the gap that is only right after ours (domain/fence.ts). */
-  async function send(subject: string, data: string, fields: readonly (readonly [string, string])[], msgID: string): Promise<number> {
+  async function send(subject: string, message: FrameMessage, msgID: string): Promise<number> {
     if (broken.signal.aborted) throw broken.signal.reason;
     const expected = sentSeq++;
-    const hdrs = headers();
-    for (const [name, value] of fields) hdrs.set(name, value);
     let ack: PubAck;
     try {
-      const options = { msgID, headers: hdrs, expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS };
-      ack = await orBroken(js.publish(subject, data, options));
+      const options = { msgID, headers: encodeHeaders(message), expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS };
+      ack = await orBroken(js.publish(subject, message.data, options));
     } catch (error) {
       return fail(faultOf(subject, error));
     }
     if (ack.duplicate || ack.seq !== expected + 1)
       return fail(new LogFault("gone", `Cannot publish ${subject}: expected sequence ${expected + 1}, got ${ack.seq}`));
     ackedSeq = Math.max(ackedSeq, ack.seq);
+    frames.stored(ack.seq, message);
     return ack.seq;
   }
 
-  await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, "", [], "")));
+  async function complete(revision: number): Promise<void> {
+    const message: FrameMessage = { op: "complete", revision, seenAt: 0, key: "", data: "" };
+    completeSeq = await send(COMPLETE_SUBJECT, message, `complete:${sentSeq}:${revision}`);
+  }
+
+  await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, mark, "")));
   return {
     broken: broken.signal,
     maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
     entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
     value: (subject) => readValue(nats, subject),
     append: ({ key, subject, op, revision, data, seenAt }: Publication) =>
-      send(
-        subject,
-        data,
-        [
-          [HEADER.key, key],
-          [HEADER.revision, String(revision)],
-          [HEADER.op, op],
-          [HEADER.seenAt, String(seenAt)],
-        ],
-        `${revision}:${key}`,
-      ),
-    async complete(revision) {
-      completeSeq = await send(COMPLETE_SUBJECT, "", [[HEADER.revision, String(revision)]], `complete:${start.fenceSeq}:${revision}`);
-    },
+      send(subject, { op, revision, seenAt, key, data }, `${revision}:${key}`),
+    complete,
     async check() {
       const acked = ackedSeq; // what was stored before we ask must be there when we are answered
       const { created, state } = await jsm.streams.info(STREAM).catch((error: unknown) => fail(faultOf("the log", error)));
@@ -121,8 +122,10 @@ async function makeWriter(
       if (state.last_seq < acked) fail(new LogFault("gone", `Cannot go on writing the log: it lost messages after ${state.last_seq}`));
       if (completeSeq !== undefined && state.first_seq > completeSeq)
         fail(new LogFault("gone", "Cannot go on writing the log: it was emptied"));
+      frames.tell();
     },
-    async forget({ subject, seq }) {
+    async forget({ subject, seq, revision }) {
+      if (seq >= sentSeq) await complete(revision);
       await jsm.streams.purge(STREAM, { filter: subject, seq: seq + 1 });
     },
     async [Symbol.asyncDispose]() {

@@ -1,12 +1,11 @@
 import type { Logger } from "@calico/daemon";
 import { heartbeatSchema } from "@calico/model";
 import type { Msg, Subscription } from "@nats-io/nats-core";
-import { HEARTBEAT_SUBJECT, STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
-import type { LogMessage, LogReader } from "../ports.ts";
-import { decodeMessage } from "./headers.ts";
+import { HEARTBEAT_SUBJECT } from "../domain/subject.ts";
+import type { LogReader } from "../ports.ts";
 import { readEntries } from "./entries.ts";
 import type { Nats } from "./nats.ts";
-import { openSession } from "./session.ts";
+import { openLogSession } from "./log-session.ts";
 
 /** The event log on JetStream, read. */
 export function makeNatsReader(nats: Nats, log: Logger): LogReader {
@@ -33,8 +32,7 @@ export function makeNatsReader(nats: Nats, log: Logger): LogReader {
     },
     async open(signal) {
       await hear(signal);
-      const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>` });
-      return { lastSeq: session.lastSeq, messages: decoded(session.messages), close: () => session.close() };
+      return openLogSession(nats, log);
     },
     entries: () => readEntries(nats),
     close: () => nats.close(),
@@ -47,8 +45,4 @@ function parse(message: Msg): unknown {
   } catch {
     return undefined; // the schema says what is wrong
   }
-}
-
-async function* decoded(messages: AsyncIterable<Parameters<typeof decodeMessage>[0]>): AsyncGenerator<LogMessage> {
-  for await (const message of messages) yield decodeMessage(message);
 }

@@ -6,6 +6,8 @@ import type { Nats } from "./nats.ts";
 export interface StreamSession {
   /** The stream's newest sequence just after the session began. */
   readonly lastSeq: number;
+  /** When the stream was made: another time is another stream. */
+  readonly created: string;
   /** Throws as soon as anything could have been missed: the caller opens a new session. */
   readonly messages: AsyncIterable<JsMsg>;
   /** How many messages the filter picks of those that were there at the beginning. */
@@ -31,11 +33,18 @@ const BROKEN: ReadonlySet<string> = new Set([
  */
 export async function openSession(
   nats: Nats,
-  o: { readonly stream: string; readonly filter: string; readonly headersOnly?: boolean; readonly history?: boolean },
+  o: {
+    readonly stream: string;
+    readonly filter: string;
+    readonly headersOnly?: boolean;
+    readonly history?: boolean;
+    /** With `history`: from this sequence on. */
+    readonly fromSeq?: number;
+  },
 ): Promise<StreamSession> {
   const { js, jsm } = await nats.use();
   const config: Partial<ConsumerConfig> = {
-    deliver_policy: o.history === true ? DeliverPolicy.All : DeliverPolicy.LastPerSubject,
+    ...startOf(o),
     filter_subject: o.filter,
     ack_policy: AckPolicy.None,
     mem_storage: true,
@@ -46,7 +55,7 @@ export async function openSession(
   const { name, num_pending: waiting } = await jsm.consumers.add(o.stream, config);
   // After the consumer, never before: it gives the last message of each subject as of its own beginning, in order, and one of a busy
   // subject may be newer than what was last a moment earlier. Everything that was there has come when this sequence has.
-  const lastSeq = (await jsm.streams.info(o.stream)).state.last_seq;
+  const { created, state } = await jsm.streams.info(o.stream);
   const consumer = await js.consumers.get(o.stream, name);
   const messages = await consumer.consume({
     max_messages: o.history === true ? 5000 : 500,
@@ -57,7 +66,8 @@ export async function openSession(
   const unlisten = nats.onDisconnect(() => messages.stop(new Error("nats disconnected")));
   void watchStatus(messages);
   return {
-    lastSeq,
+    lastSeq: state.last_seq,
+    created,
     waiting,
     messages: withoutGap(messages),
     async close() {
@@ -67,6 +77,12 @@ export async function openSession(
       if (nats.connected) await jsm.consumers.delete(o.stream, name).catch(() => false);
     },
   };
+}
+
+function startOf(o: { readonly history?: boolean; readonly fromSeq?: number }): Partial<ConsumerConfig> {
+  if (o.history !== true) return { deliver_policy: DeliverPolicy.LastPerSubject };
+  if (o.fromSeq === undefined) return { deliver_policy: DeliverPolicy.All };
+  return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: o.fromSeq };
 }
 
 async function watchStatus(messages: ConsumerMessages): Promise<void> {

@@ -32,12 +32,12 @@ async function openSession(store: Store): Promise<LogSession> {
     let seq = 0;
     for (const item of snapshot.splice(0)) {
       if (closing.signal.aborted) return;
-      yield toMessage({ kind: "put", ...item }, ++seq, lastSeq - seq);
+      yield toMessage({ kind: "put", ...item }, ++seq);
     }
-    yield { kind: "complete", seq: ++seq, pending: 0, revision };
+    yield { kind: "complete", seq: ++seq, revision };
     for await (const change of store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: closing.signal })) {
       if (change.kind === "compacted") throw new Error(`the store's history ends at ${change.revision}`);
-      if (change.kind !== "progress") yield toMessage(change, ++seq, 0);
+      if (change.kind !== "progress") yield toMessage(change, ++seq);
     }
     if (!closing.signal.aborted) throw new Error("the store's watch ended");
   }
@@ -45,13 +45,13 @@ async function openSession(store: Store): Promise<LogSession> {
 }
 
 /** A value that the log would refuse is a message without JSON: it is counted, and leaves what was there. */
-function toMessage(change: Change, seq: number, pending: number): LogMessage {
+function toMessage(change: Change, seq: number): LogMessage {
   const ruling = ruleOn(change, { maxDataOctets: MAX_DATA_OCTETS, nowMs: Date.now() });
-  if (ruling.kind === "ignore") return { kind: "other", seq, pending };
+  if (ruling.kind === "ignore") return { kind: "other", seq };
   if (ruling.kind === "refuse")
-    return { kind: "change", seq, pending, key: ruling.key, op: "put", revision: ruling.revision, data: () => "" };
+    return { kind: "change", seq, key: ruling.key, op: "put", revision: ruling.revision, data: () => "" };
   const { key, op, revision, seenAt, data } = ruling.publication;
-  return { kind: "change", seq, pending, key, op, revision, seenAt, data: () => data };
+  return { kind: "change", seq, key, op, revision, seenAt, data: () => data };
 }
 
 /** For a feed that reads the store alone. */

@@ -90,7 +90,7 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
       const events = message.kind === "change" ? takeChange(message) : [];
       if (session !== undefined) {
         if (message.kind === "complete") session.complete = true;
-        if (message.seq >= session.lastSeq || message.pending === 0) session.caughtUp = true;
+        if (message.seq >= session.lastSeq) session.caughtUp = true;
         events.push(...finishSnapshot());
       }
       return events;

@@ -5,7 +5,7 @@
  * so "may read the stream CALICO, may not change it" is a list of subjects.
  * Source: nats-server 2.9 JetStream API subjects and authorization blocks (users, permissions).
  */
-import { escapeToken, HEARTBEAT_SUBJECT, inboxPrefixOf, STREAM, SUBJECT_ROOT } from "./subject.ts";
+import { escapeToken, HEARTBEAT_SUBJECT, inboxPrefixOf, STREAM, SUBJECT_ROOT, TAIL_SUBJECT } from "./subject.ts";
 
 /** A node's agents, the syncers, kube-controllers, and who only looks: an operator's tools, replay. */
 export type Role = "node" | "syncer" | "controller" | "reader";
@@ -34,14 +34,14 @@ export function permissionsFor({ role, node }: Principal): Permissions {
   });
   switch (role) {
     case "node":
-      return allow([...readLog(STREAM), ...reports(node, NODE_COMPONENTS), streamInfo(NODE_LOG)], [HEARTBEAT_SUBJECT]);
+      return allow([...readLog(STREAM), ...reports(node, NODE_COMPONENTS), streamInfo(NODE_LOG)], [HEARTBEAT_SUBJECT, TAIL_SUBJECT]);
     case "controller":
       return allow([...reports(node, ["kube-controllers"]), "calico.ipam.>", streamInfo(NODE_LOG), streamInfo(IPAM_LOG)], []);
     case "reader":
-      return allow([...readLog(STREAM), ...readLog(NODE_LOG), ...readLog(IPAM_LOG)], [HEARTBEAT_SUBJECT]);
+      return allow([...readLog(STREAM), ...readLog(NODE_LOG), ...readLog(IPAM_LOG)], [HEARTBEAT_SUBJECT, TAIL_SUBJECT]);
     case "syncer":
       return allow(
-        [`${SUBJECT_ROOT}.>`, HEARTBEAT_SUBJECT, ...reports(node, ["syncer"]), ...[STREAM, NODE_LOG, IPAM_LOG].flatMap(ownLog)],
+        [`${SUBJECT_ROOT}.>`, HEARTBEAT_SUBJECT, TAIL_SUBJECT, ...reports(node, ["syncer"]), ...[STREAM, NODE_LOG, IPAM_LOG].flatMap(ownLog)],
         [],
       );
   }

@@ -10,6 +10,8 @@ export const FENCE_SUBJECT = `${SUBJECT_ROOT}._log.fence`;
 export const GAP_SUBJECTS = Array.from({ length: IN_FLIGHT - 1 }, (_, i) => `${SUBJECT_ROOT}._log.gap.${i}`);
 export const COMPLETE_SUBJECT = `${SUBJECT_ROOT}._log.complete`;
 export const HEARTBEAT_SUBJECT = "calico.heartbeat";
+/** Frames: what the log has stored, to all readers at once. */
+export const TAIL_SUBJECT = "calico.tail";
 
 /** What the log carries of a key: `ignored` keys are known and not for the bus, `unknown` ones are nobody's. */
 export type KeyUse =

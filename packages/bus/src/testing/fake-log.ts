@@ -172,10 +172,10 @@ async function* readFrom(
   let at = 0;
   let waiting = lastPerSubject(messages());
   for (;;) {
-    for (const [i, message] of waiting.entries()) {
+    for (const message of waiting) {
       if (me.broken) throw new Error("disconnected");
       at = Math.max(at, message.seq);
-      yield asLogMessage(message, waiting.length - 1 - i);
+      yield asLogMessage(message);
     }
     waiting = messages().filter(({ seq }) => seq > at);
     if (waiting.length > 0) continue;
@@ -184,10 +184,10 @@ async function* readFrom(
   }
 }
 
-function asLogMessage(message: StoredMessage, pending: number): LogMessage {
+function asLogMessage(message: StoredMessage): LogMessage {
   const { seq } = message;
-  if (message.kind === "fence") return { kind: "other", seq, pending };
-  if (message.kind === "complete") return { kind: "complete", seq, pending, revision: message.revision };
+  if (message.kind === "fence") return { kind: "other", seq };
+  if (message.kind === "complete") return { kind: "complete", seq, revision: message.revision };
   const { key, op, revision, data, seenAt } = message;
-  return { kind: "change", seq, pending, key, op, revision, seenAt, data: () => data };
+  return { kind: "change", seq, key, op, revision, seenAt, data: () => data };
 }
