@@ -128,6 +128,7 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
         pingInterval: 2000,
         maxPingOut: 2,
         ignoreAuthErrorAbort: true,
+        noAsyncTraces: true, // an Error for each request, for its stack, was a tenth of the leader's time
         ...withIdentity(options.connection, servers),
       });
       const handle = {
