@@ -100,7 +100,7 @@ export interface LogReader extends EventSource {
 export interface LogSession {
   /** Sequence of the newest message when the session began. */
   readonly lastSeq: number;
-  /** In order and without a gap; throws as soon as that cannot be held any more. */
-  readonly messages: AsyncIterable<LogMessage>;
+  /** What came together, in order and without a gap; throws as soon as that cannot be held any more. */
+  readonly messages: AsyncIterable<readonly LogMessage[]>;
   close(): Promise<void>;
 }

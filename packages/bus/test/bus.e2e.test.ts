@@ -44,7 +44,11 @@ function follow(servers: readonly string[] = nats.servers, wrap = (reader: LogRe
   const abort = new AbortController();
   const follower: Follower = { state: new Map(), log: [], syncs: [] };
   const log = recordingLogger();
-  const feed = makeFeed(wrap(makeNatsReader(openNats({ servers, name: "test", log }), log)), { kinds: ALL_KINDS, signal: abort.signal, log });
+  const feed = makeFeed(wrap(makeNatsReader(openNats({ servers, name: "test", log }), log)), {
+    kinds: ALL_KINDS,
+    signal: abort.signal,
+    log,
+  });
   const done = (async () => {
     for await (const batch of feed) {
       for (const event of batch) {

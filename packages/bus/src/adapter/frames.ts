@@ -15,7 +15,10 @@ const MAX_FRAME_LENGTH = 128 * 1024;
 /** Sequence, lengths and the like of one message in the frame's first line. */
 const ENTRY_LENGTH = 60;
 
-export function makeFrames(nc: NatsConnection, o: { readonly created: string; readonly after: number; readonly over: AbortSignal }): Frames {
+export function makeFrames(
+  nc: NatsConnection,
+  o: { readonly created: string; readonly after: number; readonly over: AbortSignal },
+): Frames {
   let after = o.after;
   let messages: FrameMessage[] = [];
   let length = 0;

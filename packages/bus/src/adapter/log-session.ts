@@ -53,7 +53,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
   }
 
   /** From the newest message that was read, which must be there, to the log's end. */
-  async function* readMissing(session: StreamSession): AsyncGenerator<LogMessage> {
+  async function* readMissing(session: StreamSession): AsyncGenerator<readonly LogMessage[]> {
     const { seq, mark } = position;
     if (session.created !== created) throw new OtherLog("the log was removed and made again");
     if (session.lastSeq < seq || (seq > 0 && session.waiting === 0)) throw new OtherLog("the log has lost what was read of it");
@@ -62,17 +62,18 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     for await (const { message, decoded } of readUntilLast(session)) {
       if (!known && (message.seq !== seq || markOf(message) !== mark())) throw new OtherLog("the log does not go on where it was read");
       known = true;
-      if (message.seq > seq) yield decoded;
+      if (message.seq > seq) yield [decoded];
     }
   }
 
-  async function* mend(): AsyncGenerator<LogMessage> {
+  async function* mend(): AsyncGenerator<readonly LogMessage[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await reading?.close();
         reading = await openSession(nats, { ...LOG, history: true, fromSeq: Math.max(1, position.seq) });
-        return yield* readMissing(reading);
+        yield* readMissing(reading);
+        return await reading.close();
       } catch (error) {
+        await reading?.close();
         if (error instanceof OtherLog || attempt === TRIES || closing.signal.aborted) throw error;
         await pause(RETRY_MS * attempt, closing.signal); // a server that has just come back does not answer at first
         await nats.use(closing.signal);
@@ -80,18 +81,18 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     }
   }
 
-  async function* follow({ created: of, after, messages: stored }: Frame): AsyncGenerator<LogMessage> {
+  async function* follow({ created: of, after, messages: stored }: Frame): AsyncGenerator<readonly LogMessage[]> {
     if (of !== created || after > position.seq) yield* mend();
     if (of !== created || after > position.seq) return log.warn("frame of another log passed over", { created: of, after });
-    for (let i = position.seq - after; i < stored.length; i++) {
-      const message = stored[i]!;
-      position = { seq: after + i + 1, mark: () => markOfFrame(message) };
-      yield fromFrame(message, position.seq);
-    }
+    const fresh = stored.slice(position.seq - after);
+    if (fresh.length === 0) return;
+    const first = position.seq + 1;
+    position = { seq: position.seq + fresh.length, mark: () => markOfFrame(fresh.at(-1)!) };
+    yield fresh.map((message, i) => fromFrame(message, first + i));
   }
 
-  async function* messages(): AsyncGenerator<LogMessage> {
-    if (reading !== undefined) for await (const { decoded } of readUntilLast(reading)) yield decoded;
+  async function* messages(): AsyncGenerator<readonly LogMessage[]> {
+    if (reading !== undefined) for await (const { decoded } of readUntilLast(reading)) yield [decoded];
     await reading?.close();
     for (;;) {
       const next = await tail.next();

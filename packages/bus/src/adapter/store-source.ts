@@ -28,16 +28,16 @@ async function openSession(store: Store): Promise<LogSession> {
   const closing = new AbortController();
   const snapshot = [...resources.items, ...ipam.items];
   const lastSeq = snapshot.length + 1;
-  async function* messages(): AsyncGenerator<LogMessage> {
+  async function* messages(): AsyncGenerator<readonly LogMessage[]> {
     let seq = 0;
     for (const item of snapshot.splice(0)) {
       if (closing.signal.aborted) return;
-      yield toMessage({ kind: "put", ...item }, ++seq);
+      yield [toMessage({ kind: "put", ...item }, ++seq)];
     }
-    yield { kind: "complete", seq: ++seq, revision };
+    yield [{ kind: "complete", seq: ++seq, revision }];
     for await (const change of store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: closing.signal })) {
       if (change.kind === "compacted") throw new Error(`the store's history ends at ${change.revision}`);
-      if (change.kind !== "progress") yield toMessage(change, ++seq);
+      if (change.kind !== "progress") yield [toMessage(change, ++seq)];
     }
     if (!closing.signal.aborted) throw new Error("the store's watch ended");
   }
@@ -48,8 +48,7 @@ async function openSession(store: Store): Promise<LogSession> {
 function toMessage(change: Change, seq: number): LogMessage {
   const ruling = ruleOn(change, { maxDataOctets: MAX_DATA_OCTETS, nowMs: Date.now() });
   if (ruling.kind === "ignore") return { kind: "other", seq };
-  if (ruling.kind === "refuse")
-    return { kind: "change", seq, key: ruling.key, op: "put", revision: ruling.revision, data: () => "" };
+  if (ruling.kind === "refuse") return { kind: "change", seq, key: ruling.key, op: "put", revision: ruling.revision, data: () => "" };
   const { key, op, revision, seenAt, data } = ruling.publication;
   return { kind: "change", seq, key, op, revision, seenAt, data: () => data };
 }

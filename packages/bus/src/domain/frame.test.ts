@@ -26,7 +26,15 @@ test("what is not wholly a frame is none, and nothing throws", () => {
   });
   for (let cut = 0; cut < text.length; cut++) expect(decodeFrame(text.slice(0, cut))).toBeUndefined();
   expect(decodeFrame(`${text}x`)).toBeUndefined();
-  for (const bad of ["null\n", "[]\n", '["c",-1,[]]\n', '["c",1.5,[]]\n', '["c",1,[[4,1,1,"k",0]]]\n', '["c",1,[[0,1,1,"k",-1]]]\n', "{}\n"])
+  for (const bad of [
+    "null\n",
+    "[]\n",
+    '["c",-1,[]]\n',
+    '["c",1.5,[]]\n',
+    '["c",1,[[4,1,1,"k",0]]]\n',
+    '["c",1,[[0,1,1,"k",-1]]]\n',
+    "{}\n",
+  ])
     expect(decodeFrame(bad)).toBeUndefined();
   fc.assert(fc.property(fc.string(), (s) => void decodeFrame(s)));
   fc.assert(fc.property(fc.json(), fc.string(), (s, rest) => void decodeFrame(`${s}\n${rest}`)));

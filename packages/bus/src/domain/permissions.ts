@@ -41,7 +41,13 @@ export function permissionsFor({ role, node }: Principal): Permissions {
       return allow([...readLog(STREAM), ...readLog(NODE_LOG), ...readLog(IPAM_LOG)], [HEARTBEAT_SUBJECT, TAIL_SUBJECT]);
     case "syncer":
       return allow(
-        [`${SUBJECT_ROOT}.>`, HEARTBEAT_SUBJECT, TAIL_SUBJECT, ...reports(node, ["syncer"]), ...[STREAM, NODE_LOG, IPAM_LOG].flatMap(ownLog)],
+        [
+          `${SUBJECT_ROOT}.>`,
+          HEARTBEAT_SUBJECT,
+          TAIL_SUBJECT,
+          ...reports(node, ["syncer"]),
+          ...[STREAM, NODE_LOG, IPAM_LOG].flatMap(ownLog),
+        ],
         [],
       );
   }

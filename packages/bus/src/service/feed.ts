@@ -83,15 +83,16 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
       over.throwIfAborted();
       state.begin(session.lastSeq);
       lag.restart();
-      for await (const message of session.messages) {
+      for await (const messages of session.messages) {
         if (over.aborted) return;
-        const events = state.take(message);
+        const events = messages.flatMap((message) => state.take(message));
         tookMs = Date.now();
         if (state.inSync) lag.reached(state.revision, tookMs);
         if (state.inSync && home.source === "etcd") lag.current(tookMs);
-        const synced = events.at(-1);
-        if (synced?.kind === "inSync") failures = 0;
-        if (synced?.kind === "inSync") log.info("feed in sync", { revision: synced.revision, source: home.source });
+        if (events.some(({ kind }) => kind === "inSync")) {
+          failures = 0;
+          log.info("feed in sync", { revision: state.revision, source: home.source });
+        }
         batches.push(events);
         if (batches.size >= MAX_WAITING) await batches.drainedBelow(MAX_WAITING);
       }

@@ -168,14 +168,14 @@ function lastEntries(messages: readonly StoredMessage[]): ReadonlyMap<string, Lo
 async function* readFrom(
   messages: () => readonly StoredMessage[],
   me: { wake: () => void; readonly broken: boolean },
-): AsyncGenerator<LogMessage> {
+): AsyncGenerator<readonly LogMessage[]> {
   let at = 0;
   let waiting = lastPerSubject(messages());
   for (;;) {
     for (const message of waiting) {
       if (me.broken) throw new Error("disconnected");
       at = Math.max(at, message.seq);
-      yield asLogMessage(message);
+      yield [asLogMessage(message)];
     }
     waiting = messages().filter(({ seq }) => seq > at);
     if (waiting.length > 0) continue;

@@ -42,6 +42,9 @@ interface Measured {
   readonly leaderMs: number;
   readonly natsMs: number;
   readonly etcdMs: number;
+  readonly consumersMs: number;
+  /** Of all changes; less than 1 where one was overtaken by the next of its key before it was read. */
+  readonly deliveredShare: number;
   readonly etcdMiB: number;
 }
 
@@ -64,6 +67,8 @@ async function fanOut(bench: Bench, consumers: number): Promise<readonly Row[]> 
       "µs",
       perEvent((m) => m.etcdMs + m.natsMs + m.leaderMs),
     ),
+    row("consumers' processor time per change and consumer", "µs", (m) => (m.consumersMs * 1000) / m.events),
+    row("changes that were delivered, of all", "ratio", (m) => m.deliveredShare),
     plain(`${consumers} consumers: leader's processor time per delivered event`, perEvent((m) => m.leaderMs)(ours), "µs"),
     plain(`${consumers} consumers: nats-server's processor time per delivered event`, perEvent((m) => m.natsMs)(ours), "µs"),
   ];
@@ -74,20 +79,21 @@ async function measure(bench: Bench, mode: "nats" | "etcd", consumers: number): 
   const url = (mode === "nats" ? nats.servers : etcd.endpoints)[0] ?? "";
   options.progress(`${consumers} consumers on ${mode}: snapshot`);
   await using crowd = await startConsumers(mode, url, consumers);
-  await untilSum(crowd, options, "synced", consumers);
+  await until(crowd, options, `${consumers} in sync`, (answers) => sum(answers, "synced") >= consumers);
+  await write(store, { txns: 5, keys: 1, everyMs: 50 }); // the first change that a consumer ever sees is slower
   await crowd.ask("all");
   const idle = await write(store, { txns: options.quick ? 20 : 100, keys: 1, everyMs: 50 });
-  await untilSum(crowd, options, "delivered", consumers * idle.size);
+  await untilReached(crowd, options, idle);
   const idleSeen = await crowd.ask("all");
   options.progress(`${consumers} consumers on ${mode}: 1,000 changes/s`);
-  const before = await costs(bench);
+  const before = await costs(bench, crowd);
   const began = performance.now();
-  const busy = await write(store, { txns: options.quick ? 100 : 1000, keys: RATE_TXN, everyMs: 10 });
+  const busy = await write(store, { txns: options.quick ? 100 : Math.min(1000, 400_000 / consumers), keys: RATE_TXN, everyMs: 10 });
   const wroteMs = performance.now() - began;
-  const events = consumers * busy.size * RATE_TXN;
-  await untilSum(crowd, options, "delivered", events);
-  const after = await costs(bench);
+  await untilReached(crowd, options, busy);
+  const after = await costs(bench, crowd);
   const busySeen = await crowd.ask("all");
+  const events = consumers * busy.size * RATE_TXN;
   return {
     idle: delays(idle, idleSeen),
     busy: delays(busy, busySeen),
@@ -96,6 +102,8 @@ async function measure(bench: Bench, mode: "nats" | "etcd", consumers: number): 
     leaderMs: after.leaderMs - before.leaderMs,
     natsMs: after.natsMs - before.natsMs,
     etcdMs: after.etcdMs - before.etcdMs,
+    consumersMs: after.consumersMs - before.consumersMs,
+    deliveredShare: sum(busySeen, "delivered") / events,
     etcdMiB: after.etcdMiB - before.etcdMiB,
   };
 }
@@ -133,24 +141,40 @@ function object(n: number): string {
   });
 }
 
-function delays(began: ReadonlyMap<number, number>, answers: Awaited<ReturnType<Consumers["ask"]>>): readonly number[] {
+type Answers = Awaited<ReturnType<Consumers["ask"]>>;
+
+function delays(began: ReadonlyMap<number, number>, answers: Answers): readonly number[] {
   return answers.flatMap(({ seen }) =>
     seen.flatMap(([revision, atMs]) => (began.has(revision) ? [atMs - (began.get(revision) ?? 0)] : [])),
   );
 }
 
-async function costs({ etcd, nats, syncerPid }: Bench) {
+async function costs({ etcd, nats, syncerPid }: Bench, crowd: Consumers) {
   const metrics = await (await fetch(`${etcd.endpoints[0]}/metrics`)).text();
   const sent = /^etcd_network_client_grpc_sent_bytes_total (\S+)$/m.exec(metrics)?.[1] ?? "0";
-  return { leaderMs: cpuMs(syncerPid), natsMs: cpuMs(nats.pid), etcdMs: cpuMs(etcd.pid), etcdMiB: Number(sent) / 2 ** 20 };
+  return {
+    leaderMs: cpuMs(syncerPid),
+    natsMs: cpuMs(nats.pid),
+    etcdMs: cpuMs(etcd.pid),
+    consumersMs: crowd.cpuMs(),
+    etcdMiB: Number(sent) / 2 ** 20,
+  };
 }
 
-async function untilSum(crowd: Consumers, { signal }: SuiteOptions, what: "synced" | "delivered", want: number): Promise<void> {
+function sum(answers: Answers, what: "synced" | "delivered"): number {
+  return answers.reduce((total, answer) => total + answer[what], 0);
+}
+
+/** Every consumer has the last of what was written. */
+async function untilReached(crowd: Consumers, options: SuiteOptions, written: ReadonlyMap<number, number>): Promise<void> {
+  const last = Math.max(...written.keys());
+  await until(crowd, options, `at revision ${last}`, (answers) => answers.every(({ reached }) => reached >= last));
+}
+
+async function until(crowd: Consumers, { signal }: SuiteOptions, what: string, done: (answers: Answers) => boolean): Promise<void> {
   const end = Date.now() + 120_000;
-  for (;;) {
-    const have = (await crowd.ask("count")).reduce((sum, answer) => sum + answer[what], 0);
-    if (have >= want) return;
-    if (Date.now() > end) throw new Error(`Cannot measure: ${have} of ${want} ${what} after 120 s`);
+  while (!done(await crowd.ask("count"))) {
+    if (Date.now() > end) throw new Error(`Cannot measure: the consumers are not ${what} after 120 s`);
     signal.throwIfAborted();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -170,7 +194,7 @@ async function snapshot(bench: Bench, objects: number): Promise<readonly Row[]> 
   const read = async (mode: "nats" | "etcd") => {
     options.progress(`${objects} objects: snapshot from ${mode}`);
     await using crowd = await startConsumers(mode, (mode === "nats" ? nats.servers : etcd.endpoints)[0] ?? "", 1);
-    await untilSum(crowd, options, "synced", 1);
+    await until(crowd, options, "in sync", (answers) => sum(answers, "synced") >= 1);
     return (await crowd.ask("count"))[0] ?? { syncedMs: Number.NaN, rssMiB: Number.NaN };
   };
   await read("nats"); // waits until the log has them all, by and large; the next is measured

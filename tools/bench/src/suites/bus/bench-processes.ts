@@ -7,6 +7,8 @@ import { createInterface } from "node:readline";
 export interface Answer {
   readonly synced: number;
   readonly delivered: number;
+  /** The revision that all of the process's consumers have reached since they were in sync. */
+  readonly reached: number;
   readonly syncedMs: number;
   readonly rssMiB: number;
   readonly seen: readonly (readonly [revision: number, atMs: number])[];
@@ -15,6 +17,8 @@ export interface Answer {
 export interface Consumers extends AsyncDisposable {
   /** One answer per process. `all` also hands over what was seen, and starts to count from nothing. */
   ask(what: "count" | "all"): Promise<readonly Answer[]>;
+  /** Processor time of all of them so far, in milliseconds. */
+  cpuMs(): number;
 }
 
 const ROOT = fileURLToPath(new URL("../../../../..", import.meta.url));
@@ -38,6 +42,7 @@ export async function startConsumers(mode: "nats" | "etcd", url: string, total: 
   });
   return {
     ask: (what) => Promise.all(processes.map(({ ask }) => ask(what))),
+    cpuMs: () => processes.reduce((sum, { child }) => sum + cpuMs(child.pid ?? 0), 0),
     async [Symbol.asyncDispose]() {
       await Promise.all(processes.map(({ child }) => endProgram(child)));
     },

@@ -11,6 +11,8 @@ const memoryBefore = process.memoryUsage().rss;
 const started = performance.now();
 let synced = 0;
 let delivered = 0;
+/** The newest revision of each consumer. */
+const newest: number[] = [];
 let syncedMs = 0;
 /** Of the first consumer: when each revision came. */
 let seen: [revision: number, atMs: number][] = [];
@@ -31,17 +33,21 @@ async function consume(i: number): Promise<void> {
         syncedMs = performance.now() - started;
       } else if (tail && event.kind !== "inSync") {
         delivered++;
+        newest[i] = event.revision;
         if (i === 0) seen.push([event.revision, atMs]);
       }
     }
   }
 }
 
-for (let i = 0; i < Number(count); i++) void consume(i);
+for (let i = 0; i < Number(count); i++) {
+  newest.push(0);
+  void consume(i);
+}
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     const rssMiB = (process.memoryUsage().rss - memoryBefore) / 2 ** 20;
-    console.log(JSON.stringify({ synced, delivered, syncedMs, rssMiB, seen: line === "all" ? seen : [] }));
+    console.log(JSON.stringify({ synced, delivered, reached: Math.min(...newest), syncedMs, rssMiB, seen: line === "all" ? seen : [] }));
     if (line === "all") [seen, delivered] = [[], 0];
   })
   .on("close", () => process.exit(0));
