@@ -19,5 +19,6 @@ export const METRICS: readonly MetricSpec[] = [
   },
   { name: "cni_calls_running", type: "gauge", help: "Calls that are being worked on." },
   { name: "cni_deletes_waiting", type: "gauge", help: "DELs whose datastore part waits for the datastore." },
+  { name: "cni_kube_token_seconds_left", type: "gauge", help: "Until the token for the Kubernetes API ends; negative when it did." },
   { name: "cni_bad_requests_total", type: "counter", help: "Connections to the socket that did not speak the protocol." },
 ];

@@ -1,5 +1,6 @@
 export { openKubeClient } from "./open.ts";
 export { type KubeConfig, loadConfig, loadInCluster, loadKubeconfig } from "./adapter/load-config.ts";
+export { tokenExpiresAtMs } from "./domain/token-expiry.ts";
 export { parseKubeconfig, type ParsedKubeconfig } from "./domain/kubeconfig.ts";
 export {
   isAlreadyExists,

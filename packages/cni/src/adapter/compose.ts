@@ -12,7 +12,9 @@ import { files, untilFile } from "./files.ts";
 import { appendToLog } from "./log-file.ts";
 import { openKernel } from "./kernel.ts";
 import { openKubeClients } from "./kube.ts";
+import type { KubeClients } from "./kube.ts";
 import { isReady } from "./readiness.ts";
+import { shareReads } from "./shared-reads.ts";
 
 /** Bounds what one operation on an etcd that is away costs; DEL must be over within 10 s. */
 const ETCD_TIMEOUT_MS = 4000;
@@ -26,7 +28,9 @@ export type WorldOptions = {
   readonly etcdAuth?: EtcdOptions["auth"];
 };
 
-export interface World extends Ports, AsyncDisposable {}
+export interface World extends Ports, AsyncDisposable {
+  tokenExpiry: KubeClients["tokenExpiry"];
+}
 
 export function openWorld(o: WorldOptions): World {
   const stack = new AsyncDisposableStack();
@@ -44,6 +48,7 @@ export function openWorld(o: WorldOptions): World {
     podOf: kube.podOf,
     namespaceOf: kube.namespaceOf,
     podCidrsOf: kube.podCidrsOf,
+    tokenExpiry: kube.tokenExpiry,
     isReady,
     appendToLog,
     deletes: openDeleteQueue(join(o.runDir, "cni-deletes")),
@@ -77,5 +82,5 @@ function openDatastore(
     await store.close();
   };
   stack.defer(close);
-  return { resources: resourceClient(store), ipam, allocationsOf: (node) => allocationsOf(store, node), close };
+  return { resources: shareReads(resourceClient(store)), ipam, allocationsOf: (node) => allocationsOf(store, node), close };
 }

@@ -1,7 +1,10 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
-import { expect, test } from "vitest";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { parseNetconf } from "../domain/netconf.ts";
 import { aNetconf } from "../testing.ts";
 import { openKubeClients } from "./kube.ts";
@@ -62,4 +65,33 @@ test("podOf: neither kubeconfig nor API root is a fault of the configuration", a
   using clients = openKubeClients({ agentKubeconfig: undefined });
   const conf = parseNetconf(aNetconf({ policy: { type: "k8s" }, kubernetes: { kubeconfig: "/none" } }));
   await expect(clients.podOf(conf, { namespace: "default", name: "nginx" })).rejects.toMatchObject({ code: 7 });
+});
+
+test("a kubeconfig written anew: its token is used from then on, and its end is what health counts to", async () => {
+  const { seen, server, url } = await serveApi();
+  const folder = mkdtempSync(join(tmpdir(), "cni-kube-"));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+  const file = join(folder, "kubeconfig");
+  const write = (token: string) => {
+    const user = `users: [{name: u, user: {token: ${token}}}]`;
+    const rest = `clusters: [{name: c, cluster: {server: "${url}"}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n`;
+    writeFileSync(`${file}.new`, `apiVersion: v1\nkind: Config\n${user}\n${rest}`);
+    renameSync(`${file}.new`, file);
+  };
+  const tokenUntil = (exp: number) => `e30.${Buffer.from(JSON.stringify({ exp })).toString("base64url")}.c2ln`;
+  using clients = openKubeClients({ agentKubeconfig: file });
+  const conf = parseNetconf(aNetconf());
+  expect(clients.tokenExpiry()).toMatchObject({ at: "unreadable" });
+  for (const exp of [1000, 2000]) {
+    write(tokenUntil(exp));
+    await clients.podOf(conf, { namespace: "default", name: "nginx" });
+    expect(clients.tokenExpiry()).toEqual({ at: "known", expiresAtMs: exp * 1000 });
+  }
+  expect(seen.map((line) => line.split(" Bearer ")[1])).toEqual([tokenUntil(1000), tokenUntil(2000)]);
+  write("opaque");
+  expect(clients.tokenExpiry()).toEqual({ at: "unknown" });
 });

@@ -1,9 +1,10 @@
 /** Pods and namespaces from the API server that the configuration names. */
-import { existsSync, readFileSync } from "node:fs";
-import { isNotFound, loadKubeconfig, openKubeClient, RESOURCES } from "@calico/kube-client";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { isNotFound, loadKubeconfig, openKubeClient, RESOURCES, tokenExpiresAtMs } from "@calico/kube-client";
 import type { KubeClient, KubeConfig } from "@calico/kube-client";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
+import type { TokenExpiry } from "../domain/token-health.ts";
 import { podCidrs, podFacts } from "../domain/pod.ts";
 import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
 
@@ -14,13 +15,17 @@ export interface KubeClients extends Disposable {
   podOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<PodFacts>;
   namespaceOf(conf: Netconf, namespace: string): Promise<NamespaceFacts | undefined>;
   podCidrsOf(conf: Netconf, node: string): Promise<readonly string[]>;
+  /** Of the token in the agent's own kubeconfig, as its file is now; without one, of the configuration last used. */
+  tokenExpiry(): TokenExpiry;
 }
 
-/** Clients are kept by what they were made of, so that a new token makes a new one. */
+/** Clients are kept by what they were made of, files too, so that a new token or a kubeconfig written anew makes a new one. */
 export function openKubeClients(o: { readonly agentKubeconfig: string | undefined }): KubeClients {
   const clients = new Map<string, KubeClient>();
+  let lastUsed: Netconf | undefined;
   const clientOf = (conf: Netconf): KubeClient => {
-    const key = JSON.stringify([conf.policy, conf.kubernetes]);
+    lastUsed = conf;
+    const key = JSON.stringify([conf.policy, conf.kubernetes, writtenAt(o.agentKubeconfig ?? conf.kubernetes?.kubeconfig)]);
     const client = clients.get(key) ?? openKubeClient(configOf(conf, o.agentKubeconfig), { timeoutMs: TIMEOUT_MS });
     clients.delete(key);
     clients.set(key, client);
@@ -48,10 +53,33 @@ export function openKubeClients(o: { readonly agentKubeconfig: string | undefine
     async podCidrsOf(conf, node) {
       return podCidrs(await clientOf(conf).get(RESOURCES.nodes, { name: node }));
     },
+    tokenExpiry() {
+      const [own, conf] = [o.agentKubeconfig, lastUsed];
+      if (own !== undefined) return expiryOf(() => loadKubeconfig(own));
+      return conf === undefined ? { at: "none" } : expiryOf(() => configOf(conf, undefined));
+    },
     [Symbol.dispose]() {
       for (const client of clients.values()) client.close();
     },
   };
+}
+
+/** Different after each writing of the file; undefined if there is none. */
+function writtenAt(file: string | undefined): string | undefined {
+  const stat = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? undefined : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
+}
+
+/** Reads the files anew: health is asked for rarely. */
+function expiryOf(load: () => KubeConfig): TokenExpiry {
+  try {
+    const token = load().token?.();
+    if (!token) return { at: "none" };
+    const expiresAtMs = tokenExpiresAtMs(token);
+    return expiresAtMs === undefined ? { at: "unknown" } : { at: "known", expiresAtMs };
+  } catch (e) {
+    return { at: "unreadable", why: e instanceof Error ? e.message : String(e) };
+  }
 }
 
 /**

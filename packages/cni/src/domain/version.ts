@@ -4,6 +4,9 @@ import { CniFault } from "./fault.ts";
 export const SUPPORTED_VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 export type CniVersion = (typeof SUPPORTED_VERSIONS)[number];
 
+/** Of the executables, as `-v` prints it. */
+export const PLUGIN_VERSION = "0.1.0";
+
 export const DEFAULT_VERSION: CniVersion = "0.2.0";
 
 /** What VERSION, and errors before the configuration is known, speak. */

@@ -23,6 +23,9 @@ function cannotWrite(w: Workload, why: string): CniFault {
 
 /** The network's own profile, for pods without Kubernetes' ones. */
 export async function ensureProfile({ resources }: Datastore, workload: Workload, network: string): Promise<void> {
+  // Only the first pod of a network finds none.
+  const found = await resources.get({ kind: "Profile", name: network });
+  if (found.ok) return;
   const made = await resources.create(networkProfile(workload, network));
   if (!made.ok && made.error.kind !== "alreadyExists")
     throw new CniFault("internal", `cannot write the profile ${network}`, made.error.message);

@@ -11,6 +11,8 @@ import { createNetns, deleteNetns, listNetns, netnsPath, run, runOrThrow, withNe
 export const ROOT = new URL("../../../..", import.meta.url).pathname;
 const RUN = join(ROOT, "setup/run.sh");
 const ETCD = "http://127.0.0.1:23790";
+const NATS_PORT = "42220";
+const FELIX_HEALTH_PORT = "9099";
 
 export type Call = {
   readonly command?: string;
@@ -48,6 +50,8 @@ export interface TestNode extends AsyncDisposable {
   /** Run a plugin of another make, from /usr/lib/cni. */
   plugin(name: string, call: Call): Promise<Outcome>;
   start(what: "ipam" | "cni", ...args: string[]): Promise<void>;
+  /** What puts policies in the kernel: nats-server, syncer and felix, until felix is ready. CNI calls wait for it from then on, if they are told to. */
+  startPolicy(): Promise<void>;
   stop(what: "ipam" | "cni"): Promise<void>;
   /** End it by SIGKILL. */
   kill(what: "ipam" | "cni"): Promise<void>;
@@ -128,7 +132,7 @@ export async function startNode(): Promise<TestNode> {
     "--etcd",
     ETCD,
     "--nats",
-    "nats://127.0.0.1:1",
+    `nats://127.0.0.1:${NATS_PORT}`,
     "--run-dir",
     join(dir, "run"),
     "--var-dir",
@@ -143,6 +147,13 @@ export async function startNode(): Promise<TestNode> {
     launch,
     start: (what, ...args) =>
       launch(what, [RUN, `packages/${what}/src/main.ts`, ...dirs, ...args], ["bash", "-c", `test -S ${join(dir, "run", `${what}.sock`)}`]),
+    async startPolicy() {
+      const nats = ["nats-server", "-a", "127.0.0.1", "-p", NATS_PORT, "-js", "-sd", join(dir, "nats")];
+      await launch("nats", nats, ["bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/${NATS_PORT}`]);
+      await launch("syncer", [RUN, "packages/bus/src/main.ts", ...dirs], ["true"]);
+      const felix = [RUN, "packages/felix/src/main.ts", ...dirs, "--health-port", FELIX_HEALTH_PORT];
+      await launch("felix", felix, ["bash", "-c", isReady(FELIX_HEALTH_PORT)]);
+    },
     stop,
     etcd: (state) => (state === "up" ? etcdUp() : stop("etcd")),
     pool,
@@ -172,6 +183,10 @@ export async function startNode(): Promise<TestNode> {
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
   return node;
+}
+
+function isReady(port: string): string {
+  return `exec 3<>/dev/tcp/127.0.0.1/${port}; printf 'GET /readiness HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3 | grep -q ' 200'`;
 }
 
 function object(kind: string, name: string, spec: object): string {

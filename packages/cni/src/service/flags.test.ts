@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { aNetconf, makeFakeWorld } from "../testing.ts";
+import { answerFlag } from "./flags.ts";
+import type { FlagCall } from "./flags.ts";
+
+const call: FlagCall = {
+  plugin: "calico",
+  flag: "-t",
+  readStdin: async () => aNetconf(),
+  env: { KUBERNETES_NODE_NAME: "node1" },
+  hostLocalAddresses: () => [],
+};
+
+test.for<{ name: string; call: Partial<FlagCall>; want: RegExp }>([
+  { name: "-v", call: { flag: "-v" }, want: /^0 \d+\.\d+\.\d+\n/ },
+  { name: "--help", call: { flag: "--help" }, want: /^0 Usage/ },
+  { name: "-t, a datastore that can be worked on", call: {}, want: /^0 $/ },
+  { name: "-t is the main plugin's", call: { plugin: "calico-ipam" }, want: /^2 calico-ipam: unknown flag -t\nUsage/ },
+  { name: "-t, no configuration", call: { readStdin: async () => "" }, want: /^1 \{"cniVersion":"1.1.0","code":100,.*JSON/ },
+  { name: "-upgrade, nothing of host-local", call: { plugin: "calico-ipam", flag: "-upgrade" }, want: /^0 .*node1 holds no addresses/ },
+  {
+    name: "-upgrade, pods with addresses of host-local",
+    call: { plugin: "calico-ipam", flag: "-upgrade", hostLocalAddresses: () => ["10.0.0.2", "10.0.0.3"] },
+    want: /^1 .*holds 2 addresses of host-local \(10.0.0.2, 10.0.0.3\); .*drain/,
+  },
+  {
+    name: "-upgrade, no node's name",
+    call: { plugin: "calico-ipam", flag: "-upgrade", env: {} },
+    want: /^1 .*KUBERNETES_NODE_NAME is not set/,
+  },
+  { name: "-upgrade is calico-ipam's", call: { flag: "-upgrade" }, want: /^2 calico: unknown flag/ },
+])("answerFlag: $name", async ({ call: changed, want }) => {
+  const { exit, stdout = "", stderr = "" } = await answerFlag(await makeFakeWorld(), { ...call, ...changed });
+  expect(`${exit} ${stdout}${stderr}`).toMatch(want);
+});
+
+test("answerFlag: -t, a datastore that is being migrated is code 100, as in Calico", async () => {
+  const world = await makeFakeWorld();
+  const key = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
+  const info = JSON.parse((await world.store.get(key))!.value);
+  await world.store.put(key, JSON.stringify({ ...info, spec: { ...info.spec, datastoreReady: false } }));
+  const { exit, stdout = "" } = await answerFlag(world, call);
+  expect(exit).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ cniVersion: "0.3.0", code: 100, details: expect.stringContaining("datastoreReady: false") });
+});
