@@ -30,10 +30,10 @@ export async function readLog({ servers, timeoutMs, access, progress }: ReadOpti
   await using log = opened;
   const builder = makeHistoryBuilder({ maxPerSubject: log.maxPerSubject });
   let read = 0;
-  for await (const message of log.messages) {
+  await log.read((message) => {
     builder.add(message.kind === "change" ? { ...message, data: message.data() } : message);
     if (++read % 5000 === 0) progress(read, log.count);
-  }
+  });
   progress(read, log.count);
   return builder.finish();
 }
