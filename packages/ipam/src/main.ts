@@ -43,7 +43,8 @@ const opened = makeTargetCache({
     log.info("datastore opened", { endpoints: target.endpoints });
     const close = async () => (ended.abort(), await store.close());
     app.defer(close);
-    return { ipam: makeIpam({ store: { get: store.get, list: store.list, txn: mirror.txn }, reader: mirror }), mirror, close };
+    const onGroup = (calls: number) => metrics.observe("ipam_calls_per_transaction", calls);
+    return { ipam: makeIpam({ store: { get: store.get, list: store.list, txn: mirror.txn }, reader: mirror, onGroup }), mirror, close };
   },
   close: ({ close }) => void close(),
 });

@@ -10,6 +10,12 @@ export const METRICS: readonly MetricSpec[] = [
     labels: ["op"],
     buckets: [0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 1, 5],
   },
+  {
+    name: "ipam_calls_per_transaction",
+    type: "histogram",
+    help: "Assignments and releases that went out in one transaction.",
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+  },
   { name: "ipam_tunnel_address_changes_total", type: "counter", help: "Tunnel addresses of this node given or taken.", labels: ["kind"] },
   { name: "ipam_tunnel_address_failures_total", type: "counter", help: "Attempts to set tunnel addresses that failed." },
 ];
