@@ -204,7 +204,12 @@ test("render: byte-identical on both runtimes, in any zone and language, and twi
 });
 
 test("a node that nobody knows, a server that is not there, an option that is wrong", async () => {
-  expect((await replay("render --node nobody --component bgp")).out).toMatch(/^# there is no Node "nobody"/);
+  expect(await replay("render --node nobody")).toMatchObject({
+    code: 2,
+    out: "",
+    err: expect.stringContaining('there is no node "nobody" now: those are node1, node2'),
+  });
+  expect((await replay("render --node nobody --component bgp --partial")).out).toMatch(/^# there is no Node "nobody"/);
   expect(await replay("timeline --nats nats://127.0.0.1:1 --timeout 0.5")).toMatchObject({
     code: 2,
     err: expect.stringContaining("Cannot read the event log at nats://127.0.0.1:1"),

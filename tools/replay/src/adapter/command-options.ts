@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { parsePoint, type Point, POINT_HELP } from "../domain/point.ts";
 
 export type SourceOptions = Omit<NatsAccess, "node"> & {
+  readonly natsName: string;
   readonly nats: readonly string[];
   readonly archive?: string;
   readonly timeout: number;
@@ -22,6 +23,9 @@ export function withSource(command: Command): Command {
     )
     .addOption(new Option("--archive <file>", "read this archive in place of a live log"))
     .addOption(new Option("--timeout <seconds>", "how long to wait for the servers").argParser(positive).default(5));
+  command.addOption(
+    new Option("--nats-name <name>", "the name that the NATS credentials were made for").env("NODENAME").default("calico-replay"),
+  );
   for (const [flags, env, about] of ACCESS) command.addOption(new Option(flags, about).env(env));
   return command;
 }

@@ -2,17 +2,17 @@
 import { ALL_KINDS } from "@calico/model";
 import { Command, Option } from "commander";
 import { boundHistory } from "../domain/bounds.ts";
-import { formatPaths } from "../domain/field-diff.ts";
+import { formatChanges, formatPaths } from "../domain/field-diff.ts";
 import type { History } from "../domain/history.ts";
 import { limitsAt, limitsSince, wantedBy, type Wanted } from "../domain/limits.ts";
-import { formatTime, type Point, upTo } from "../domain/point.ts";
+import { formatPoint, formatTime, isAfter, type Point, upTo } from "../domain/point.ts";
 import { fold } from "../domain/fold.ts";
 import { type Entry, timeline } from "../domain/timeline.ts";
 import { API_KINDS, objectsToApply } from "../service/objects.ts";
 import { COMPONENTS, type Component, printRendered, render } from "../service/render.ts";
 import { readArchive, writeArchive } from "./archive-file.ts";
 import { cidrs, families, type FilterOptions, kindOption, pointOption, type SourceOptions, withSource } from "./command-options.ts";
-import { describeDiff, printDiff } from "./diff-output.ts";
+import { describeDiff, type DiffFormat, printDiff } from "./diff-output.ts";
 import { readLog } from "./log.ts";
 import { makeOutput, type Output, printData, printTable, printYaml } from "./output.ts";
 
@@ -41,7 +41,7 @@ export function makeProgram(exit: Exit, output: Output = makeOutput()): Command 
 async function openSource(o: SourceOptions, { progress }: Output): Promise<History> {
   if (o.archive !== undefined) return (await readArchive(o.archive)).history;
   const isGuarded = [o.natsCa, o.natsCert, o.natsKey, o.natsCreds, o.natsUser].some((given) => given !== undefined);
-  return readLog({ servers: o.nats, timeoutMs: o.timeout * 1000, progress, ...(isGuarded ? { access: o } : {}) });
+  return readLog({ servers: o.nats, timeoutMs: o.timeout * 1000, progress, ...(isGuarded ? { access: { ...o, node: o.natsName } } : {}) });
 }
 
 /** Refuse an answer that would lack something, unless a part is good enough. */
@@ -54,6 +54,8 @@ function checkLimits(
   const absent = (o.wanted.kinds ?? []).filter((kind) => kinds !== undefined && !kinds.includes(kind));
   const limits = limitsAt(history, point, wantedBy(o.wanted));
   const missing = [...(absent.length === 0 ? [] : [`the archive has no ${absent.join(", ")}`]), ...limits.missing];
+  if (point.by === "time" && history.archived === undefined && point.atMs > Date.now())
+    o.output.note(`${formatPoint(point)} is yet to come: what there is now is shown`);
   if (limits.beyond !== undefined) throw new ReplayError(limits.beyond);
   for (const note of limits.notes) o.output.note(note);
   if (missing.length === 0) return;
@@ -76,26 +78,33 @@ function addTimeline(program: Command, output: Output): void {
     .option("-n, --namespace <namespace>", "only objects of this namespace")
     .addOption(pointOption("--since <point>", "from here on"))
     .addOption(pointOption("--until <point>", "up to here"))
-    .addOption(new Option("-o, --output <format>", "format").choices(["table", "json", "yaml"]).default("table"))
-    .action(async (o: SourceOptions & FilterOptions & { since?: Point; until?: Point; output: "table" | "json" | "yaml" }) => {
+    .addOption(
+      new Option("-o, --output <format>", "format; wide has the values of fields")
+        .choices(["table", "wide", "json", "yaml"])
+        .default("table"),
+    )
+    .action(async (o: SourceOptions & FilterOptions & { since?: Point; until?: Point; output: TableFormat }) => {
       const history = await openSource(o, output);
       const wants = wantedBy(wantedOf(o));
       for (const limit of limitsSince(history, o.since, wants)) output.note(limit);
       const range = { ...(o.since && { since: o.since }), ...(o.until && { until: o.until }) };
       const entries = timeline(history, range, (record) => wants(record.ref));
-      await output.result(o.output === "table" ? timelineTable(entries, output.color) : printData(entries, o.output));
+      const isTable = o.output === "table" || o.output === "wide";
+      if (isTable && entries.length === 0) return output.note("no such changes");
+      const fields = o.output === "wide" ? formatChanges : formatPaths;
+      await output.result(
+        isTable ? timelineTable(entries, { fields, color: output.color }) : printData(entries, o.output as "json" | "yaml"),
+      );
     });
 }
 
-function timelineTable(entries: readonly Entry[], color: boolean): string {
-  const rows = entries.map((e) => [
-    `${e.time}${e.late ? "*" : ""}`,
-    String(e.revision),
-    e.change,
-    e.object,
-    e.author,
-    formatPaths(e.fields),
-  ]);
+type TableFormat = "table" | "wide" | "json" | "yaml";
+
+function timelineTable(
+  entries: readonly Entry[],
+  { fields, color }: { readonly fields: (changes: Entry["fields"]) => string; readonly color: boolean },
+): string {
+  const rows = entries.map((e) => [`${e.time}${e.late ? "*" : ""}`, String(e.revision), e.change, e.object, e.author, fields(e.fields)]);
   const late = entries.some((e) => e.late) ? "* recorded then; it happened before\n" : "";
   return printTable(["TIME", "REVISION", "CHANGE", "OBJECT", "BY", "FIELDS"], rows, color) + late;
 }
@@ -119,6 +128,7 @@ function addState(program: Command, output: Output): void {
         return (o.name === undefined || o.name === name) && (o.namespace === undefined || o.namespace === namespace);
       };
       const { objects, leftOut } = await objectsToApply(fold(upTo(history, o.at)), kinds, wants);
+      if (objects.length === 0 && leftOut.length === 0) output.note(`no such objects ${when(o.at)}`);
       const comments = leftOut.map((why) => `# left out: ${why.replaceAll("\n", " ")}\n`).join("");
       if (o.output === "yaml") return output.result(comments + objects.map((object) => `---\n${printYaml(object)}`).join(""));
       for (const why of leftOut) output.note(`left out: ${why}`);
@@ -136,17 +146,16 @@ function addDiff(program: Command, output: Output, exit: Exit): void {
     .option("-n, --namespace <namespace>", "only objects of this namespace")
     .option("--exit-code", "exit 1 if there is a difference", false)
     .addOption(partialOption())
-    .addOption(new Option("-o, --output <format>", "format").choices(["table", "diff", "json", "yaml"]).default("table"))
+    .addOption(new Option("-o, --output <format>", "format").choices(["table", "wide", "diff", "json", "yaml"]).default("table"))
     .action(
-      async (
-        o: SourceOptions &
-          FilterOptions & { from: Point; to: Point; exitCode: boolean; partial: boolean; output: "table" | "diff" | "json" | "yaml" },
-      ) => {
+      async (o: SourceOptions & FilterOptions & { from: Point; to: Point; exitCode: boolean; partial: boolean; output: DiffFormat }) => {
         const history = await openSource(o, output);
         const wanted = wantedOf(o);
         for (const at of [o.from, o.to]) checkLimits(history, at, { wanted, partial: o.partial, output });
         const wants = wantedBy(wanted);
+        if (isAfter(o.from, o.to)) output.note("--from is after --to: what was done since --to is shown undone");
         const changes = describeDiff(fold(upTo(history, o.from)), fold(upTo(history, o.to)), (record) => wants(record.ref));
+        if (changes.length === 0) output.note("no difference");
         await output.result(printDiff(changes, o.output, output.color));
         if (o.exitCode && changes.length > 0) exit(DIFFERENT);
       },
@@ -219,6 +228,18 @@ type RenderOptions = SourceOptions & {
   readonly output: "text" | "json" | "yaml";
 };
 
+const when = (point: Point): string => (point.by === "newest" ? "now" : `at ${formatPoint(point)}`);
+
+/** A program for a node that is not there is most often one for a name mistyped. */
+function checkNode(history: History, o: RenderOptions): void {
+  const carried = history.archived?.kinds?.includes("Node") ?? true;
+  const nodes = [...fold(upTo(history, o.at)).values()].flatMap(({ ref }) => (ref.ref.kind === "Node" ? [ref.ref.name] : []));
+  if (!carried || o.partial || nodes.includes(o.node)) return;
+  const known =
+    nodes.length === 0 ? "there was none" : `those are ${nodes.toSorted().slice(0, 20).join(", ")}${nodes.length > 20 ? ", …" : ""}`;
+  throw new ReplayError(`there is no node "${o.node}" ${when(o.at)}: ${known}\n(--partial answers all the same)`);
+}
+
 function addRender(program: Command, output: Output): void {
   withSource(program.command("render"))
     .description("the exact programs that the agents of a node would hand to its kernel")
@@ -234,6 +255,7 @@ function addRender(program: Command, output: Output): void {
     .action(async (o: RenderOptions) => {
       const history = await openSource(o, output);
       checkLimits(history, o.at, { wanted: {}, partial: o.partial, output });
+      checkNode(history, o);
       const components = o.component === "all" ? COMPONENTS : [o.component];
       const { device, natFamilies, clusterCidr: clusterCidrs } = o;
       const settings = { families: o.families, natFamilies, clusterCidrs, ...(device === undefined ? {} : { device }) };

@@ -1,6 +1,6 @@
 /** Differences of two states, printed. */
 import { formatRef } from "@calico/model";
-import { diffFields, type FieldChange, formatPaths } from "../domain/field-diff.ts";
+import { diffFields, type FieldChange, formatChanges, formatPaths } from "../domain/field-diff.ts";
 import { diffStates, type State } from "../domain/fold.ts";
 import { type LogRecord, valueOf } from "../domain/history.ts";
 import { unifiedDiff } from "../domain/unified-diff.ts";
@@ -36,11 +36,14 @@ function about(change: Change["change"], record: LogRecord) {
   return { change, object: formatRef(record.ref.ref), key: record.key, revision: record.revision };
 }
 
-export function printDiff(changes: readonly Change[], format: "table" | "diff" | "json" | "yaml", color: boolean): string {
-  if (format === "table") {
+export type DiffFormat = "table" | "wide" | "diff" | "json" | "yaml";
+
+export function printDiff(changes: readonly Change[], format: DiffFormat, color: boolean): string {
+  if (format === "table" || format === "wide") {
+    const paths = (fields: readonly FieldChange[]) => (format === "wide" ? formatChanges(fields) : formatPaths(fields, 8));
     return printTable(
       ["CHANGE", "OBJECT", "REVISION", "FIELDS"],
-      changes.map((c) => [c.change, c.object, String(c.revision), formatPaths(c.fields, 8)]),
+      changes.map((c) => [c.change, c.object, String(c.revision), paths(c.fields)]),
       color,
     );
   }

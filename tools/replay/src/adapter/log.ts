@@ -6,28 +6,26 @@ import { type History, makeHistoryBuilder } from "../domain/history.ts";
 export type ReadOptions = {
   readonly servers: readonly string[];
   readonly timeoutMs: number;
-  readonly access?: Omit<NatsAccess, "node">;
+  /** How the servers let us in; `node` is the name that the credentials were made for. */
+  readonly access?: NatsAccess;
   readonly progress: (done: number, total: number) => void;
 };
 
 const NAME = "calico-replay";
-const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
-
 export async function readLog({ servers, timeoutMs, access, progress }: ReadOptions): Promise<History> {
   const where = servers.join(",");
   const signal = AbortSignal.timeout(timeoutMs);
-  const connection = access === undefined ? undefined : natsConnection({ ...access, node: NAME });
-  const opened = await openHistory({ servers, name: NAME, log: SILENT, signal, ...(connection && { connection }) }).catch(
-    (error: unknown) => {
-      const why = signal.aborted
-        ? `nobody answers there within ${timeoutMs / 1000} s`
-        : error instanceof Error
-          ? error.message
-          : String(error);
-      throw new Error(`Cannot read the event log at ${where}: ${why}`, { cause: error });
-    },
-  );
-  await using log = opened;
+  const connection = access === undefined ? undefined : natsConnection(access);
+  const refusals = rememberRefusals();
+  const cannot = (error: unknown): never => {
+    const why = signal.aborted
+      ? `nobody answers there within ${timeoutMs / 1000} s${refusals.last === undefined ? "" : `: ${refusals.last}`}`
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    throw new Error(`Cannot read the event log at ${where}: ${why}`, { cause: error });
+  };
+  await using log = await openHistory({ servers, name: NAME, log: refusals, signal, ...(connection && { connection }) }).catch(cannot);
   const builder = makeHistoryBuilder({ maxPerSubject: log.maxPerSubject });
   let read = 0;
   await log.read((message) => {
@@ -36,4 +34,21 @@ export async function readLog({ servers, timeoutMs, access, progress }: ReadOpti
   });
   progress(read, log.count);
   return builder.finish();
+}
+
+/** A connection tries for ever and says why it fails to its log only: the last of that is what a person has to know. */
+function rememberRefusals(): Logger & { readonly last: string | undefined } {
+  let last: string | undefined;
+  return {
+    get last() {
+      return last;
+    },
+    debug() {},
+    info() {},
+    warn(_message, { reason, error } = {}) {
+      const text = reason ?? (error instanceof Error ? error.message : error);
+      if (typeof text === "string" && text !== "") last = text;
+    },
+    error() {},
+  };
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { diffFields, formatPaths } from "./field-diff.ts";
+import { diffFields, formatChanges, formatPaths } from "./field-diff.ts";
 import { authorOf } from "./timeline.ts";
 import { unifiedDiff } from "./unified-diff.ts";
 
@@ -25,9 +25,15 @@ test.for<{ from: unknown; to: unknown; want: string }>([
   { from: { a: {} }, to: {}, want: "" },
   { from: { a: [] }, to: {}, want: "a" },
   { from: undefined, to: 1, want: "" },
-  { from: [1, 2], to: [1], want: "[1]" },
+  { from: { unallocated: [1, 2, 3] }, to: { unallocated: [2, 3] }, want: "unallocated" },
+  { from: { allocations: [null, null] }, to: { allocations: [0, null] }, want: "allocations[0]" },
 ])("diffFields: $want", ({ from, to, want }) => {
   expect(formatPaths(diffFields(from, to), 9)).toBe(want);
+});
+
+test("formatChanges: what it was and what it is, long values cut", () => {
+  const changes = diffFields({ spec: { order: 1, a: "x" } }, { spec: { order: 2, text: "y".repeat(99) } });
+  expect(formatChanges(changes)).toBe(`spec.order: 1 → 2, spec.a: "x" → none, spec.text: none → "${"y".repeat(38)}…`);
 });
 
 test("formatPaths: no more than asked for", () => {

@@ -11,7 +11,10 @@ const BOOKKEEPING: ReadonlySet<string> = new Set([
   "sequenceNumber",
 ]);
 
-/** In order of paths' appearance; absent sides are undefined. Lists are compared position by position. */
+/**
+ * In order of paths' appearance; absent sides are undefined. Lists are compared position by position; those of plain values that
+ * grew or shrank are one change, since every later position has another value.
+ */
 export function diffFields(from: unknown, to: unknown): readonly FieldChange[] {
   const changes: FieldChange[] = [];
   collect("", from, to, changes);
@@ -20,7 +23,7 @@ export function diffFields(from: unknown, to: unknown): readonly FieldChange[] {
 
 function collect(path: string, from: unknown, to: unknown, into: FieldChange[]): void {
   if (BOOKKEEPING.has(path) || Object.is(from, to)) return;
-  if (Array.isArray(from) && Array.isArray(to)) {
+  if (Array.isArray(from) && Array.isArray(to) && !(from.length !== to.length && [...from, ...to].every(isPlain))) {
     for (let i = 0; i < Math.max(from.length, to.length); i++) collect(`${path}[${i}]`, from[i], to[i], into);
   } else if (isObject(from) && isObject(to)) {
     for (const name of new Set([...Object.keys(from), ...Object.keys(to)])) {
@@ -44,6 +47,8 @@ function join(path: string, name: string): string {
 
 const get = (object: Readonly<Record<string, unknown>>, name: string): unknown => (Object.hasOwn(object, name) ? object[name] : undefined);
 
+const isPlain = (value: unknown): boolean => typeof value !== "object" || value === null;
+
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -52,4 +57,16 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 export function formatPaths(changes: readonly FieldChange[], limit = 4): string {
   const shown = changes.slice(0, limit).map(({ path }) => path);
   return [...shown, ...(changes.length > limit ? [`+${changes.length - limit} more`] : [])].join(", ");
+}
+
+/** Each field with what it was and what it is. */
+export function formatChanges(changes: readonly FieldChange[]): string {
+  return changes.map(({ path, from, to }) => `${path}: ${short(from)} → ${short(to)}`).join(", ");
+}
+
+const SHORT_CHARS = 40;
+
+function short(value: unknown): string {
+  const text = value === undefined ? "none" : JSON.stringify(value);
+  return text.length > SHORT_CHARS ? `${text.slice(0, SHORT_CHARS - 1)}…` : text;
 }

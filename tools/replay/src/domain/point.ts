@@ -28,6 +28,13 @@ export function isAt(place: { readonly revision: number; readonly atMs: number }
   return point.by === "revision" ? place.revision <= point.revision : place.atMs <= point.atMs;
 }
 
+/** Whether one point is surely later than another; a revision and a time cannot be compared. */
+export function isAfter(a: Point, b: Point): boolean {
+  if (a.by === "newest") return b.by !== "newest";
+  if (a.by === "revision") return b.by === "revision" && a.revision > b.revision;
+  return b.by === "time" && a.atMs > b.atMs;
+}
+
 /** The log's changes up to the point, in order. */
 export function upTo(history: History, point: Point): readonly LogRecord[] {
   return point.by === "newest" ? history.records : history.records.filter((record) => isAt(record, point));
