@@ -12,6 +12,8 @@ test.for([
   ["privateKeys", true],
   ["passwords", true],
   ["tokens", true],
+  ["wireguardPublicKey", false],
+  ["wireguardPrivateKey", true],
   ["keyboard", false],
   ["tokenizer", false],
   ["selector", false],
@@ -28,7 +30,11 @@ test.for<{ name: string; value: unknown; want: unknown }>([
     value: { password: { secretKeyRef: { name: "n", key: "k" } } },
     want: { password: { secretKeyRef: { name: "n", key: "k" } } },
   },
-  { name: "more than a reference goes", value: { password: { secretKeyRef: {}, plain: "x" } }, want: { password: REDACTED } },
+  {
+    name: "what stands beside a reference goes",
+    value: { password: { secretKeyRef: { name: "n" }, plain: "x" } },
+    want: { password: { secretKeyRef: { name: "n" }, plain: REDACTED } },
+  },
   {
     name: "labels stay: selectors match them",
     value: { metadata: { labels: { token: "x" } } },
@@ -44,6 +50,26 @@ test.for<{ name: string; value: unknown; want: unknown }>([
     name: "a label's name in a selector stays",
     value: { matchExpressions: [{ key: "app" }] },
     want: { matchExpressions: [{ key: "app" }] },
+  },
+  { name: "an environment variable", value: [{ name: "API_TOKEN", value: "x" }], want: [{ name: "API_TOKEN", value: REDACTED }] },
+  { name: "a flag and its value", value: ["--token", "x", "--verbose", "y"], want: ["--token", REDACTED, "--verbose", "y"] },
+  { name: "a flag with its value", value: "run --join-token=abc --node one", want: `run --join-token=${REDACTED} --node one` },
+  { name: "a bearer", value: { a: "Bearer abcdefgh.ijk" }, want: { a: `Bearer ${REDACTED}` } },
+  { name: "a JSON web token", value: { a: "x eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln y" }, want: { a: `x ${REDACTED} y` } },
+  {
+    name: "a private key in a text",
+    value: { a: "-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----\nrest" },
+    want: { a: `${REDACTED}\nrest` },
+  },
+  {
+    name: "a reference holds names and nothing else",
+    value: { secretKeyRef: { name: "n", key: "k", optional: true, value: "x" } },
+    want: { secretKeyRef: { name: "n", key: "k", optional: true, value: REDACTED } },
+  },
+  {
+    name: "selectors stay",
+    value: { selector: "token == 'x' && secret=='y' && password != 'z'" },
+    want: { selector: "token == 'x' && secret=='y' && password != 'z'" },
   },
   { name: "text like JSON", value: { a: "{not" }, want: { a: "{not" } },
 ])("redact: $name", ({ value, want }) => {

@@ -7,6 +7,7 @@ import { makeNatCore, NAT_KINDS, renderNode as renderNat } from "@calico/proxy-n
 import { expect, test } from "vitest";
 import { fold } from "../domain/fold.ts";
 import type { LogRecord } from "../domain/history.ts";
+import { redact } from "../domain/redact.ts";
 import { COMPONENTS, eventOf, eventsOf, render } from "./render.ts";
 
 const SETTINGS = { families: [4, 6], natFamilies: [4], clusterCidrs: [], components: COMPONENTS } as const;
@@ -224,4 +225,33 @@ test("render: order inside of one revision has no say", () => {
     }),
     { numRuns: 20 },
   );
+});
+
+test("render: what export takes out is in no program", () => {
+  const S = "hunter2";
+  const annotated = { "example.com/api-token": S, "kubectl.kubernetes.io/last-applied-configuration": `{"spec":{"password":"${S}"}}` };
+  const withSecrets = (o: AnyObject, spec: object = {}): AnyObject => {
+    const { metadata, ...rest } = o as { metadata: object; spec?: object };
+    return { ...rest, metadata: { ...metadata, annotations: annotated }, spec: { ...rest.spec, ...spec } } as unknown as AnyObject;
+  };
+  const peer = anObject("BGPPeer", { name: "tor" }, { peerIP: "192.168.81.102", asNumber: 65000 });
+  const mesh = anObject("BGPConfiguration", { name: "default" }, { asNumber: 64999 });
+  const node = aNode("node1", "192.168.81.101/24");
+  const history = [
+    ...records,
+    ...[
+      withSecrets(peer, { password: { secretKeyRef: { name: "bgp", key: "tor", value: S }, plain: S } }),
+      withSecrets(mesh, { nodeMeshPassword: S }),
+      withSecrets(node, { wireguard: { privateKey: S }, args: ["--token", S, `--bootstrap-token=${S}`] }),
+      withSecrets(service(82), { authorization: `Bearer ${S}${S}` }),
+      withSecrets(anObject("FelixConfiguration", { name: "default" }, {}), {
+        env: [{ name: "ETCD_PASSWORD", value: S }],
+        url: `https://u:${S}@h/`,
+      }),
+    ].map((o, i) => object(o, 100 + i)),
+  ];
+  const redacted = history.map((r) => (r.op === "put" ? { ...r, data: JSON.stringify(redact(JSON.parse(r.data))) } : r));
+  expect(JSON.stringify(history)).toContain(S);
+  expect(JSON.stringify(redacted)).not.toContain(S);
+  expect(render(redacted, "node1", SETTINGS)).toEqual(render(history, "node1", SETTINGS));
 });
