@@ -19,6 +19,6 @@ export { ETCD_ROLES, type EtcdPermission, type EtcdRole, renderEtcdRoles } from 
 export { type DatastoreError, formatId, type Identifier } from "./domain/errors.ts";
 export { type InitOptions } from "./service/ensure-initialized.ts";
 export { type ResourceInput, type ResourceRef } from "./domain/resource-input.ts";
-export { type PoolReleaser } from "./service/pool-guards.ts";
+export { type IpamForDeletes } from "./service/node-guards.ts";
 export { type ResourceClient, resourceClient, type ResourceClientOptions, type ResourceList } from "./service/resource-client.ts";
 export { type ResourceEvent, type WatchOptions } from "./service/resource-watch.ts";

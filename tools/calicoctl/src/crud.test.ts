@@ -1,3 +1,4 @@
+import { resourceClient } from "@calico/datastore";
 import { makeIpam } from "@calico/ipam";
 import { expect, test } from "vitest";
 import { makeFakeCli } from "./testing.ts";
@@ -277,4 +278,24 @@ test("delete: a pool gives back the nodes' claims in it, and its addresses stay 
   expect(left.filter((key) => key.includes("/assignment/"))).toHaveLength(1);
   expect((await cli.run("apply -f g")).err).toMatch(/blocksize is not the same as existing block 10\.0\./);
   expect((await cli.run("apply -f f")).code).toBe(0);
+});
+
+test("delete: a node takes its endpoints, addresses and claims along; the other node keeps all of its own", async () => {
+  const cli = makeFakeCli(files({ f: pool("pool1", "10.0.0.0/16") }));
+  await cli.run("apply -f f");
+  const objects = resourceClient(cli.store);
+  const ipam = makeIpam({ store: cli.store });
+  for (const node of ["n1", "n2"]) {
+    await objects.create({ kind: "Node", metadata: { name: node }, spec: {} });
+    const given = await ipam.autoAssign({ node, num4: 1, num6: 0, handle: `net.${node}` });
+    const [ip] = given.ok ? given.value.v4.ips : [];
+    const spec = { orchestrator: "k8s", node, pod: "p", endpoint: "eth0", ipNetworks: [ip?.address.replace(/\/\d+$/, "/32") ?? ""] };
+    expect(
+      (await objects.create({ kind: "WorkloadEndpoint", metadata: { name: `${node}-k8s-p-eth0`, namespace: "default" }, spec })).ok,
+    ).toBe(true);
+  }
+  expect(await cli.run("delete node n1")).toMatchObject({ code: 0, out: "Successfully deleted 1 'Node' resource(s)\n" });
+  const left = [...cli.store.dump().keys()];
+  expect(left.filter((key) => /n1/.test(key))).toEqual([]);
+  expect(left.filter((key) => /n2|assignment/.test(key))).toHaveLength(5); // node, endpoint, handle, claim, block
 });

@@ -54,7 +54,7 @@ export function makeFakeCli(files: Readonly<Record<string, string>> = {}): FakeC
 }
 
 function fakeContext(io: Io, store: FakeStore, past: FakeCli["past"]): Context & AsyncDisposable {
-  const client = resourceClient(store, { ipam: makeIpam({ store }), settleMs: 0 });
+  const client = resourceClient(store, { ipam: async () => makeIpam({ store }), settleMs: 0 });
   return {
     io,
     store: async () => store,

@@ -120,7 +120,10 @@ test("layout: a dump that is loaded into another etcd is read whole, and writing
     }
   }
   expect(dump(other.endpoints[0]!)).toEqual(before);
-  expect(await makeIpam({ store: copy }).ipsByHandle("k8s-pod-network.3b1c")).toEqual({ ok: true, value: ["10.9.0.0/30", "fd00:10:244::/126"] });
+  expect(await makeIpam({ store: copy }).ipsByHandle("k8s-pod-network.3b1c")).toEqual({
+    ok: true,
+    value: ["10.9.0.0/30", "fd00:10:244::/126"],
+  });
 });
 
 /** Texts of the forms that releases of Calico before ours stored; what they left out has its default. */

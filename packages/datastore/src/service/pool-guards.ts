@@ -4,12 +4,8 @@ import { type DatastoreError, datastoreErrors } from "../domain/errors.ts";
 import { changedPoolFaults, newPoolFaults } from "../domain/pool-rules.ts";
 import type { ResourceInput, ResourceRef } from "../domain/resource-input.ts";
 import type { Store } from "../ports.ts";
+import type { IpamForDeletes } from "./node-guards.ts";
 import type { ResourceClient } from "./resource-client.ts";
-
-/** The part of the IPAM library that a pool's deletion needs. */
-export interface PoolReleaser {
-  releasePoolAffinities(pool: string): Promise<Result<unknown, { readonly message: string }>>;
-}
 
 export async function poolRefused(
   { client, store }: { readonly client: ResourceClient; readonly store: Store },
@@ -44,7 +40,7 @@ const SETTLE_MS = 500;
 export async function emptyPool(
   client: ResourceClient,
   ref: ResourceRef<"IPPool">,
-  { ipam, settleMs = SETTLE_MS }: { readonly ipam?: PoolReleaser | undefined; readonly settleMs?: number | undefined },
+  { ipam, settleMs = SETTLE_MS }: { readonly ipam?: (() => Promise<IpamForDeletes>) | undefined; readonly settleMs?: number | undefined },
 ): Promise<Result<string | undefined, DatastoreError>> {
   const pool = await client.get(ref);
   if (!pool.ok) return pool.error.kind === "unparsable" ? { ok: true, value: undefined } : pool; // nobody assigns from what cannot be read
@@ -56,7 +52,7 @@ export async function emptyPool(
   const disabled = pool.value.spec.disabled ? pool : await client.update(disable(pool.value));
   if (!disabled.ok) return disabled;
   await new Promise((resolve) => setTimeout(resolve, settleMs));
-  const released = await ipam.releasePoolAffinities(pool.value.spec.cidr);
+  const released = await (await ipam()).releasePoolAffinities(pool.value.spec.cidr);
   if (released.ok) return { ok: true, value: disabled.value.metadata.resourceVersion };
   return { ok: false, error: datastoreErrors.partiallyFailed(ref, `is disabled, but not deleted: ${released.error.message}`) };
 }

@@ -12,10 +12,18 @@ const ipam = {
     released.push(pool);
     return releaseFault === undefined ? ok([]) : err({ message: releaseFault });
   },
+  async releaseIps(requests: readonly { readonly ip: string }[]) {
+    released.push(...requests.map(({ ip }) => ip));
+    return releaseFault === undefined ? ok([]) : err({ message: releaseFault });
+  },
+  async removeHost(node: string) {
+    released.push(node);
+    return ok([]);
+  },
 };
 beforeEach(() => {
   store = makeFakeStore();
-  objects = resourceClient(store, { ipam, settleMs: 0 });
+  objects = resourceClient(store, { ipam: async () => ipam, settleMs: 0 });
   [released, releaseFault] = [[], undefined];
 });
 
@@ -158,6 +166,33 @@ test("pools: a deletion disables, gives back, deletes; cut short, it leaves a di
   releaseFault = undefined;
   expect((await objects.delete({ kind: "IPPool", name: "a" }, left.ok ? left.value.metadata.resourceVersion : "")).ok).toBe(true);
   expect(released).toEqual(["10.0.0.0/16", "10.0.0.0/16"]);
+});
+
+test("nodes: a deletion takes the node's endpoints, addresses and claims along, and nobody else's", async () => {
+  const wep = (node: string, pod: string, ip: string) => ({
+    kind: "WorkloadEndpoint" as const,
+    metadata: { name: `${node}-k8s-${pod}-eth0`, namespace: "prod" },
+    spec: { orchestrator: "k8s", node, pod, endpoint: "eth0", ipNetworks: [`${ip}/32`, "fd00::1/128"] },
+  });
+  await objects.create({
+    kind: "Node",
+    metadata: { name: "n1" },
+    spec: { bgp: { ipv4Address: "192.168.0.1/24", ipv4IPIPTunnelAddr: "10.0.0.9" } },
+  });
+  await objects.create(wep("n1", "a", "10.0.0.1"));
+  await objects.create(wep("n2", "b", "10.0.0.2"));
+  releaseFault = "etcd is away";
+  const failed = await objects.delete({ kind: "Node", name: "n1" });
+  expect(failed.ok ? "" : failed.error.message).toBe(
+    "operation partially failed: Node(n1) is not deleted, its addresses are not free: etcd is away",
+  );
+  [released, releaseFault] = [[], undefined];
+  expect(await objects.delete({ kind: "Node", name: "n1" }, "1")).toMatchObject({ error: { kind: "updateConflict" } });
+  expect(released).toEqual([]);
+  expect((await objects.delete({ kind: "Node", name: "n1" })).ok).toBe(true);
+  expect(released).toEqual(["10.0.0.1", "fd00::1", "10.0.0.9", "n1"]);
+  expect((await objects.list("WorkloadEndpoint")).items.map(({ spec }) => spec.node)).toEqual(["n2"]);
+  expect(await objects.delete({ kind: "Node", name: "n1" })).toMatchObject({ error: { kind: "doesNotExist" } });
 });
 
 test("update: the second of two writers from one revision conflicts", async () => {

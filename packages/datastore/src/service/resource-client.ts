@@ -22,7 +22,8 @@ import type { Store } from "../ports.ts";
 import { decode, decodeAll, isDefaultAllow, parsedDefaultAllow } from "./decode.ts";
 import { ensureInitialized, type InitOptions } from "./ensure-initialized.ts";
 import { deleteRefused, requireTier } from "./guards.ts";
-import { emptyPool, type PoolReleaser, poolRefused } from "./pool-guards.ts";
+import { emptyNode, type IpamForDeletes } from "./node-guards.ts";
+import { emptyPool, poolRefused } from "./pool-guards.ts";
 import { type ResourceEvent, type WatchOptions, watchResources } from "./resource-watch.ts";
 
 export interface ResourceList<K extends ObjectKind> {
@@ -45,7 +46,7 @@ export interface ResourceClient {
   update<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
   /** Create, or update whatever is there; checks resourceVersion only if given. Writes nothing if nothing would change. */
   apply<K extends ObjectKind>(object: ResourceInput<K>): Outcome<K>;
-  /** The value is the object as it was. A pool is disabled, and its blocks are given back, first. */
+  /** The value is the object as it was. A pool is disabled and its blocks are given back first; of a node, its endpoints and addresses. */
   delete<K extends ObjectKind>(ref: ResourceRef<K>, resourceVersion?: string): Outcome<K>;
   /** Ends on the signal, and after `terminated`. */
   watch<K extends ObjectKind>(kind: K, options: WatchOptions): AsyncIterable<ResourceEvent<K>>;
@@ -54,8 +55,8 @@ export interface ResourceClient {
 }
 
 export interface ResourceClientOptions {
-  /** Needed to delete pools: `makeIpam({ store })` of @calico/ipam is one. */
-  readonly ipam?: PoolReleaser;
+  /** Needed to delete pools, and nodes with all that is theirs: `makeIpam({ store })` of @calico/ipam. Opened when it is first needed. */
+  readonly ipam?: () => Promise<IpamForDeletes>;
   /** Between a pool's disabling and the release of its blocks. */
   readonly settleMs?: number;
 }
@@ -106,9 +107,12 @@ export function resourceClient(store: Store, options: ResourceClientOptions = {}
       if (!key.ok) return key;
       let revision = resourceVersion === undefined ? undefined : parseRevision(resourceVersion);
       if (resourceVersion !== undefined && revision === undefined) return err(badRevision(ref, resourceVersion));
+      const empties = ref.kind === "IPPool" || (ref.kind === "Node" && options.ipam !== undefined);
+      if (empties && revision !== undefined && (await store.get(key.value))?.modRevision !== revision)
+        return err(datastoreErrors.updateConflict(ref));
+      const left = ref.kind === "Node" && options.ipam && (await emptyNode(client, { kind: "Node", name: ref.name }, options.ipam));
+      if (left) return err(left);
       if (ref.kind === "IPPool") {
-        if (revision !== undefined && (await store.get(key.value))?.modRevision !== revision)
-          return err(datastoreErrors.updateConflict(ref));
         const emptied = await emptyPool(client, { kind: "IPPool", name: ref.name }, options);
         if (!emptied.ok) return emptied;
         revision &&= parseRevision(emptied.value);

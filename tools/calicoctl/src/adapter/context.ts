@@ -86,9 +86,7 @@ async function readConfig(io: Io, flags: GlobalFlags): Promise<DatastoreConfig> 
 async function openClient(store: Promise<Store>, anyVersion: boolean): Promise<ResourceClient> {
   const { resourceClient } = await import("@calico/datastore");
   const opened = await store;
-  const releasePoolAffinities = async (pool: string) =>
-    (await import("@calico/ipam")).makeIpam({ store: opened }).releasePoolAffinities(pool);
-  const client = resourceClient(opened, { ipam: { releasePoolAffinities } });
+  const client = resourceClient(opened, { ipam: async () => (await import("@calico/ipam")).makeIpam({ store: opened }) });
   if (anyVersion) return client;
   const info = await client.get({ kind: "ClusterInformation", name: "default" });
   const mismatch = info.ok ? versionMismatch(VERSION, info.value.spec.calicoVersion) : undefined;
