@@ -53,7 +53,8 @@ export async function startControllers(lab: Lab, kubeconfig: string, args: reado
 /** Whatever is not a log line, such as a crash, is kept as it is. */
 function parseLine(line: string): LogLine {
   try {
-    return JSON.parse(line) as LogLine;
+    const { msg, ...fields } = JSON.parse(line) as LogLine & { readonly msg: string };
+    return { ...fields, message: msg };
   } catch {
     return { level: "raw", message: line };
   }
