@@ -30,7 +30,7 @@ export interface Nats {
   /** Resolves while connected, else as soon as it is; rejects when closed or on the signal. */
   use(signal?: AbortSignal): Promise<NatsHandle>;
   onDisconnect(listener: () => void): () => void;
-  /** Leave the server for the next one that is known. */
+  /** Leave the server for the next one that is known; stays where there is no other. */
   rehome(): void;
   close(): Promise<void>;
 }
@@ -103,7 +103,11 @@ export function openNats(options: NatsOptions): Nats {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    rehome: () => void handle?.nc.reconnect().catch((error: unknown) => log.warn("nats server not left", { error })),
+    rehome() {
+      const { nc } = handle ?? {};
+      const others = options.servers.length > 1 || (nc?.info?.connect_urls?.length ?? 0) > 1;
+      if (others) void nc?.reconnect().catch((error: unknown) => log.warn("nats server not left", { error }));
+    },
     async close() {
       closing.abort();
       lostConnection();

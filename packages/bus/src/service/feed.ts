@@ -48,7 +48,7 @@ export interface FeedSettings {
 const MAX_BATCH = 1000;
 const MAX_WAITING = 8000;
 const RETRY_MIN_MS = 100;
-const RETRY_MAX_MS = 1000;
+const RETRY_MAX_MS = 4000;
 /** A snapshot that brought nothing for so long is not coming in any more. */
 const STALLED_MS = 3000;
 
@@ -113,7 +113,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
         if (failures === 1 || failures % 20 === 0)
           log.warn("feed interrupted, opening again", { reason: reasonOf(error), attempt: failures });
       }
-      await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 5)), signal);
+      await pause(retryMs(failures), signal);
     }
     await home.close();
   }
@@ -157,6 +157,11 @@ function statusOf({
     heartbeatAgeMs: lag.heartbeatAgeMs(nowMs),
     badMessages,
   };
+}
+
+/** Spread: a server that comes back is not asked by all nodes at once, again and again. */
+function retryMs(failures: number): number {
+  return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures, 8)) * (0.5 + Math.random() / 2);
 }
 
 function reasonOf(error: unknown): string {
