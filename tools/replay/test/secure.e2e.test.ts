@@ -54,7 +54,7 @@ async function writeLog(): Promise<void> {
   for (const [subject, data, fields] of messages) {
     const named = headers();
     for (const [name, value] of Object.entries(fields)) named.set(name, value);
-    await nc.request(subject, data, { headers: named });
+    await nc.request(subject, data, { headers: named, timeout: 5000 });
   }
   await nc.close();
 }

@@ -19,11 +19,9 @@ export async function readLog({ servers, timeoutMs, access, progress }: ReadOpti
   const refusals = rememberRefusals();
   const cannot = (error: unknown): never => {
     const why = signal.aborted
-      ? `nobody answers there within ${timeoutMs / 1000} s${refusals.last === undefined ? "" : `: ${refusals.last}`}`
-      : error instanceof Error
-        ? error.message
-        : String(error);
-    throw new Error(`Cannot read the event log at ${where}: ${why}`, { cause: error });
+      ? `nobody answers there within ${timeoutMs / 1000} s: ${refusals.last ?? "no reason given"}`
+      : messageOf(error);
+    throw new Error(`Cannot read the event log at ${where}: ${why}${adviceOn(why, access)}`, { cause: error });
   };
   await using log = await openHistory({ servers, name: NAME, log: refusals, signal, ...(connection && { connection }) }).catch(cannot);
   const builder = makeHistoryBuilder({ maxPerSubject: log.maxPerSubject });
@@ -34,6 +32,18 @@ export async function readLog({ servers, timeoutMs, access, progress }: ReadOpti
   });
   progress(read, log.count);
   return builder.finish();
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What a person can do about answers of a server that say only what went wrong. */
+function adviceOn(why: string, access: NatsAccess | undefined): string {
+  if (/permissions violation.*_INBOX/i.test(why)) return "; the credentials were made for another name, see --nats-name";
+  if (/: (timeout|.*closed.*|no reason given)$/i.test(why) && access !== undefined && access.natsCert === undefined)
+    return "; a server that wants a client's certificate says nothing without one, see --nats-cert";
+  return "";
 }
 
 /** A connection tries for ever and says why it fails to its log only: the last of that is what a person has to know. */
