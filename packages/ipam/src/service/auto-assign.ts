@@ -4,7 +4,7 @@
  *
  * Source: calico libcalico-go/lib/ipam/ipam.go (autoAssign, prepareAffinityBlocksForHost, findOrClaimBlock).
  */
-import { formatCidr, formatIp, nthIp } from "@calico/model";
+import { blockKey, formatCidr, formatIp, nthIp } from "@calico/model";
 import type { Cidr, Family } from "@calico/model";
 import type { Store } from "@calico/datastore";
 import type { Owner } from "../domain/block.ts";
@@ -54,11 +54,13 @@ function missing(job: Job): number {
 
 async function fromAffine(job: Job): Promise<void> {
   await giveBackUnselected(job);
-  // What is known to have room first: a full block is read again only when no other has any.
+  // What is known to have room first: full blocks are read again, together, only when no other has any.
   for (const { cidr, confirmed } of job.usable) {
     if (missing(job) === 0) return;
     if (confirmed) await give(job, cidr, job.affinity, { fromMemory: true });
   }
+  if (missing(job) === 0) return;
+  await Promise.all(job.usable.map(({ cidr }) => job.ports.records.block(cidr, { fresh: true })));
   for (const { cidr, confirmed } of job.usable) {
     if (missing(job) === 0) return;
     if (!confirmed && (await claimBlock(job.ports, cidr, job.claimant)) === "taken") continue;
@@ -71,8 +73,9 @@ async function giveBackUnselected({ ports, unselected, claimant, facts }: Job): 
   for (const cidr of unselected) await releaseBlock(ports, { cidr, claimant, mustBeEmpty: true, cooldownSec: facts.config.cooldownSec });
 }
 
+/** From a block that was just read. */
 async function fromOwnBlock(job: Job, cidr: Cidr): Promise<void> {
-  const outcome = await give(job, cidr, job.affinity);
+  const outcome = await give(job, cidr, job.affinity, { fromMemory: true });
   if (outcome === "foreign") await dropAffinity(job.ports, cidr, job.claimant);
   if (outcome === "missing" && (await claimBlock(job.ports, cidr, job.claimant)) === "claimed") await give(job, cidr, job.affinity);
 }
@@ -120,7 +123,8 @@ async function fromNewBlocks(job: Job): Promise<void> {
 }
 
 export async function claimFree(job: Job): Promise<Cidr | undefined> {
-  const free = findFreeBlocks(job.ports.store, { pools: job.pools, reserved: job.facts.reserved, seed: job.claimant.name });
+  const own = new Set(job.affine.map(({ cidr }) => blockKey(cidr)));
+  const free = findFreeBlocks(job.ports.store, { pools: job.pools, reserved: job.facts.reserved, seed: job.claimant.name, own });
   for await (const cidr of free) if ((await claimBlock(job.ports, cidr, job.claimant)) === "claimed") return cidr;
   return undefined;
 }

@@ -20,18 +20,20 @@ const PROBES = 4;
 /** A block that was claimed less than this ago may be about to be used. */
 const RECLAIM_AGE_MS = 60_000;
 
-/** Blocks that do not exist yet, pool by pool, in the host's order. */
+/** Blocks that do not exist yet, pool by pool, in the host's order, which begins with those it claimed before: `own`, by key. */
 export async function* findFreeBlocks(
   store: Pick<Store, "get" | "list">,
-  o: { readonly pools: readonly Pool[]; readonly reserved: readonly Cidr[]; readonly seed: string },
+  o: { readonly pools: readonly Pool[]; readonly reserved: readonly Cidr[]; readonly seed: string; readonly own: ReadonlySet<string> },
 ): AsyncGenerator<Cidr, void, undefined> {
   let existing: ReadonlySet<string> | undefined;
   for (const pool of o.pools) {
     let probes = 0;
     for (const cidr of blockOrder(pool.cidr, pool.blockLen, o)) {
+      const key = blockKey(cidr);
+      if (o.own.has(key)) continue;
       if (existing === undefined && probes++ >= PROBES)
         existing = new Set((await store.list(prefixOf("IPAMBlock"))).items.map((kv) => kv.key));
-      const taken = existing === undefined ? (await store.get(blockKey(cidr))) !== undefined : existing.has(blockKey(cidr));
+      const taken = existing === undefined ? (await store.get(key)) !== undefined : existing.has(key);
       if (!taken) yield cidr;
     }
   }

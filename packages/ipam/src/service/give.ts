@@ -55,9 +55,9 @@ export async function giveFree({ records, clock }: GivePorts, o: GiveRequest): P
           return outcome.written ? ordinals : "conflict";
         }
       }
-      if (fresh) return verdict ?? [];
+      if (fresh || o.fromMemory) return verdict ?? [];
     }
-    return o.fromMemory ? [] : "conflict";
+    return "conflict";
   });
 }
 

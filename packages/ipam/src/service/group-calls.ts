@@ -1,7 +1,7 @@
 /** The calls that a group takes: automatic assignment and the release of a handle, which is what pods come and go by. */
 import { parseCidr } from "@calico/model";
 import type { Cidr, Family } from "@calico/model";
-import { freeOrdinals } from "../domain/block.ts";
+import type { Block } from "../domain/block.ts";
 import { draftAssign, draftRelease } from "../domain/draft.ts";
 import type { Edit, FamilyWanted, View } from "../domain/draft.ts";
 import { reservedIn } from "../domain/reservations.ts";
@@ -12,6 +12,7 @@ import type { Facts } from "./facts.ts";
 import type { Reader } from "./group.ts";
 import { planOf } from "./plan.ts";
 import type { Plan } from "./plan.ts";
+import type { Records } from "./records.ts";
 
 /** Decides an assignment from the host's own blocks; it needs all that was asked for, of both families. */
 export async function prepareAssign(
@@ -48,20 +49,25 @@ async function wantedOf(
   const plan = await planOf(o.reader, o);
   const blocks = plan.usable.flatMap(({ cidr, confirmed }) => (confirmed ? [cidr] : []));
   for (const cidr of plan.unselected) await records.block(cidr, { fresh: false });
-  await untilRoom(plan, { blocks, count: o.count, load: (cidr) => records.block(cidr, { fresh: false }) });
+  await untilRoom(records, { plan, blocks, count: o.count });
   return { family: o.family, count: o.count, blocks, affinity: plan.affinity, unselected: plan.unselected };
 }
 
-/** Reads the blocks that are not in memory, until enough have room. */
+/** Blocks that are read at once. */
+const READ_AT_ONCE = 16;
+
+/** Reads blocks that are not in memory, until those that are have room. */
 async function untilRoom(
-  plan: Plan,
-  o: { blocks: readonly Cidr[]; count: number; load: (cidr: Cidr) => ReturnType<AssignPorts["records"]["block"]> },
+  records: Records,
+  o: { readonly plan: Plan; readonly blocks: readonly Cidr[]; readonly count: number },
 ): Promise<void> {
-  let room = 0;
-  for (const cidr of o.blocks) {
-    if (room >= o.count) return;
-    const { value } = await o.load(cidr);
-    if (value !== undefined && value.affinity === plan.affinity) room += freeOrdinals(value, () => false).length;
+  const roomOf = (block: Block | undefined) => (block?.affinity === o.plan.affinity ? block.unallocated.length : 0);
+  const known = o.blocks.map((cidr) => records.knownBlock(cidr));
+  const unknown = o.blocks.filter((_, i) => known[i] === undefined);
+  let room = known.reduce((sum, stored) => sum + roomOf(stored?.value), 0);
+  for (let i = 0; room < o.count && i < unknown.length; i += READ_AT_ONCE) {
+    const read = await Promise.all(unknown.slice(i, i + READ_AT_ONCE).map((cidr) => records.block(cidr, { fresh: false })));
+    room += read.reduce((sum, stored) => sum + roomOf(stored.value), 0);
   }
 }
 

@@ -114,7 +114,7 @@ test("autoAssign: a handle with a limit gets what it has already", async () => {
   expect(two).toEqual(one);
 });
 
-test("the hot path: with a known block an address is one transaction and no read, a release one more", async () => {
+test("the hot path: with a known block an address is one transaction and no read, and so is a release", async () => {
   const store = await aStore();
   await putNode(store, "n1");
   const abort = new AbortController();
@@ -135,11 +135,12 @@ test("the hot path: with a known block an address is one transaction and no read
   const ipam = makeIpam({ store: counted, reader: mirror });
   await ipam.autoAssign({ node: "n1", num4: 1, num6: 0, handle: "first" });
   operations.length = 0;
-  for (const handle of ["a", "b", "c"]) expect((await ipam.autoAssign({ node: "n1", num4: 1, num6: 0, handle })).ok).toBe(true);
+  for (const handle of ["a", "b", "c"])
+    expect((await ipam.autoAssign({ node: "n1", num4: 1, num6: 0, handle, maxPerHandle: 1 })).ok).toBe(true);
   expect(operations).toEqual(["txn", "txn", "txn"]);
   operations.length = 0;
   await ipam.releaseByHandle("b");
-  expect(operations.filter((o) => o === "txn")).toEqual(["txn"]);
+  expect(operations).toEqual(["txn"]);
   expect(disagreements(store.dump())).toEqual([]);
   abort.abort();
 });
@@ -225,4 +226,21 @@ test("a block that does not parse is not written over", async () => {
   const outcome = await makeIpam({ store }).autoAssign({ node: "n1", num4: 1, num6: 0, handle: "h2" });
   expect(outcome).toMatchObject({ ok: false, error: { kind: "corrupt" } });
   expect((await store.get(key))?.value).toBe('{"cidr":"10.0.0.0/30"');
+});
+
+test("a node's next block: its own are not looked for again, and all blocks are not listed", async () => {
+  const store = await aStore({ cidr: "10.0.0.0/24" });
+  const ipam = makeIpam({ store });
+  await ipam.autoAssign({ node: "n1", num4: 48, num6: 0, handle: "h" });
+  const operations: string[] = [];
+  const watched = {
+    get: (key: string) => (operations.push(`get ${key.split("/").at(-1)}`), store.get(key)),
+    list: (prefix: string) => (operations.push(`list ${prefix.split("/").at(-2)}`), store.list(prefix)),
+    txn: (txn: Parameters<FakeStore["txn"]>[0]) => (operations.push("txn"), store.txn(txn)),
+  };
+  const other = makeIpam({ store: watched });
+  expect((await other.autoAssign({ node: "n1", num4: 1, num6: 0, handle: "i" })).ok).toBe(true);
+  expect(operations.filter((o) => o === "list assignment").length).toBe(0);
+  expect(operations.filter((o) => o === "txn").length).toBe(2);
+  expect(disagreements(store.dump())).toEqual([]);
 });
