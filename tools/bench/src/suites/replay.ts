@@ -5,6 +5,8 @@ import type { Row, Suite } from "../row.ts";
 import type { Measured } from "./replay/measure.ts";
 
 const GOAL_EVENTS_S = 100_000;
+/** A short log is read before the runtime is warm: it is shown beside, and not held to the goal. */
+const HELD_FROM_EVENTS = 100_000;
 const root = new URL("../../../..", import.meta.url).pathname;
 const run = promisify(execFile);
 
@@ -45,15 +47,17 @@ function rows(measured: readonly Measured[], sizes: readonly number[]): readonly
   return FIGURES.flatMap(({ id, name, goal }) =>
     measured.map((m, i): Row => {
       const value = Math.round(m[id]);
+      const size = sizes[i] ?? 0;
+      const isHeld = goal !== undefined && size >= HELD_FROM_EVENTS;
       const before = i === 0 ? null : Math.round(measured[i - 1]?.[id] ?? 0);
       return {
-        name: `${name}, ${(sizes[i] ?? 0) / 1000}k events`,
+        name: `${name}, ${size / 1000}k events`,
         value,
         unit: "events/s",
         peer: before,
         ratio: before === null ? null : Number((value / before).toPrecision(3)),
-        goal: goal === undefined ? null : `≥ ${goal}`,
-        ok: goal === undefined ? null : value >= goal,
+        goal: isHeld ? `≥ ${goal}` : null,
+        ok: isHeld ? value >= goal : null,
       };
     }),
   );

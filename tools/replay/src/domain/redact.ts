@@ -78,10 +78,12 @@ const IN_TEXT: readonly (readonly [RegExp, string])[] = [
   [/([\w-]*(?:password|passwd|passphrase|token|secret|api[-_]?key))=(?!=)[^\s,;&]+/gi, `$1=${REDACTED}`],
 ];
 
+const LOOKS_LIKE_JSON = /^\s*[[{]/;
+
 /** Annotations may carry whole objects as text. */
 function redactText(text: string): unknown {
   if (text.length < MIN_SECRET_TEXT) return text;
-  if (!/^\s*[[{]/.test(text)) return redactPlain(text);
+  if (!LOOKS_LIKE_JSON.test(text)) return redactPlain(text);
   try {
     return JSON.stringify(redact(JSON.parse(text)));
   } catch {
@@ -89,7 +91,11 @@ function redactText(text: string): unknown {
   }
 }
 
+/** What every pattern needs; most texts have none of it. */
+const MAYBE_IN_TEXT = /=|:\/\/|PRIVATE KEY|eyJ|Bearer |Basic /i;
+
 function redactPlain(text: string): string {
+  if (!MAYBE_IN_TEXT.test(text)) return text;
   return IN_TEXT.reduce((clean, [pattern, by]) => clean.replace(pattern, by), text);
 }
 
