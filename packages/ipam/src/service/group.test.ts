@@ -14,8 +14,8 @@ async function world(pool4 = { cidr: "10.0.0.0/24", blockSize: 24 }) {
   const txns: { written: boolean }[] = [];
   const settled: number[] = [];
   const counted = {
-    get: store.get,
-    list: store.list,
+    get: (key: string) => store.get(key),
+    list: (prefix: string) => store.list(prefix),
     async txn(txn: Parameters<FakeStore["txn"]>[0]) {
       const done = await store.txn(txn);
       txns.push({ written: done.succeeded });
@@ -127,6 +127,22 @@ test("no answer from the store is the answer to each call of the group; the next
     expect(again.every((ip) => ip.startsWith("10."))).toBe(true);
     expect(disagreements(store.dump())).toEqual([]);
   }
+});
+
+test("a call that could not read is over: it is not done later with the rest of its group", async () => {
+  const { store, ipam } = await world();
+  // By another process, so that the group meets a conflict first.
+  await makeIpam({ store }).autoAssign({ node: "n1", num4: 1, num6: 0, handle: "unlucky" });
+  const getOf = store.get;
+  let isAway = true;
+  store.get = async (key) => {
+    if (!key.endsWith("/handle/unlucky") || !isAway) return await getOf(key);
+    isAway = false;
+    throw new StoreUnavailable("Cannot read", { outcome: "notApplied" });
+  };
+  const got = await Promise.allSettled([assign(ipam, "a"), ipam.releaseByHandle("unlucky"), assign(ipam, "b")]);
+  expect(got.map((g) => g.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(await store.get("/calico/ipam/v2/handle/unlucky")).toBeDefined();
 });
 
 test("more calls than a transaction holds are several; more than a block holds go on in the next", async () => {

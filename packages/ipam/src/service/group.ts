@@ -53,15 +53,21 @@ export function makeGroup(o: {
     let left: readonly Entry[] = waiting;
     waiting = [];
     for (let conflicts = 0; left.length > 0;) {
-      const round = await draftRound({ records, reader: onceReader(reader) }, conflicts < MAX_CONFLICTS ? left : []);
-      if (conflicts >= MAX_CONFLICTS || round.taken.length === 0) {
-        left = await settleFirst(conflicts >= MAX_CONFLICTS ? left : round.left);
+      if (conflicts === MAX_CONFLICTS) {
+        left = await settleFirst(left);
         conflicts = 0;
-      } else if (await write(records, round)) {
+        continue;
+      }
+      const round = await draftRound({ records, reader: onceReader(reader) }, left);
+      if (round.taken.length === 0) left = await settleFirst(round.left);
+      else if (await write(records, round)) {
         onWritten(round.taken.length);
         left = round.left;
         conflicts = 0;
-      } else conflicts++;
+      } else {
+        left = [...round.taken.map(({ entry }) => entry), ...round.left];
+        conflicts++;
+      }
     }
   };
   return {
