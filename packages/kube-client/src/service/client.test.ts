@@ -105,3 +105,10 @@ test.for([
   { name: "a broken connection", answer: { lines: [line("ADDED", pod("a"))], breaks: true }, want: "added a; KubeConnectionError" },
   { name: "half a line", answer: { lines: ['{"type":"AD'] }, want: "KubeConnectionError" },
 ])("watch: $name", async ({ answer, want }) => expect(await watched(answer)).toBe(want));
+
+test("get: whoever ends it ends its request", async () => {
+  const transport = scripted({ body: pod("a") });
+  const { signal } = new AbortController();
+  await makeClient(transport).get(RESOURCES.pods, { namespace: "d", name: "a" }, { signal });
+  expect(transport.sent[0]?.signal).toBe(signal);
+});

@@ -48,7 +48,7 @@ const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
 
 /** The Kubernetes API. Errors that the server answered are `KubeError`, connections that failed `KubeConnectionError`. */
 export interface KubeClient {
-  get(type: ResourceType, place: ObjectPlace): Promise<KubeObject>;
+  get(type: ResourceType, place: ObjectPlace, options?: { readonly signal?: AbortSignal | undefined }): Promise<KubeObject>;
   /** All pages, in one list. */
   list(type: ResourceType, options?: ListOptions): Promise<KubeList>;
   create(type: ResourceType, object: KubeObject, options?: { readonly subresource?: string }): Promise<KubeObject>;
@@ -78,7 +78,7 @@ export function makeClient(transport: Transport): KubeClient {
   });
   const bodyOf = (type: ResourceType, o: KubeObject) => JSON.stringify({ apiVersion: apiVersionOf(type), kind: type.kind, ...o });
   return {
-    get: (type, place) => object(say("get", type, place), { method: "GET", path: resourcePath(type, place) }),
+    get: (type, place, { signal } = {}) => object(say("get", type, place), { method: "GET", path: resourcePath(type, place), signal }),
     list: (type, options = {}) => listAll(type, options, json),
     create(type, o, { subresource } = {}) {
       const place = placeOf(type, o, subresource);

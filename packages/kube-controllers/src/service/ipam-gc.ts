@@ -8,7 +8,7 @@
 import type { IpamLibrary } from "@calico/ipam";
 import type { KubeClient } from "@calico/kube-client";
 import { RESOURCES } from "@calico/kube-client";
-import type { Logger, Metrics } from "@calico/daemon";
+import { type Logger, type Metrics, pause } from "@calico/daemon";
 import type { Store } from "@calico/datastore";
 import { type Gauge, gaugesOf } from "../domain/ipam-gc-gauges.ts";
 import { hostsDue, restMs } from "../domain/ipam-gc-hosts.ts";
@@ -191,25 +191,15 @@ function makeAlarm() {
       cut?.();
     },
     async wait(ms: number, signal: AbortSignal): Promise<void> {
-      if (rest === undefined) await pauseUntil(ms, signal, (c) => (cut = c));
+      if (rest === undefined) {
+        const rung = new AbortController();
+        cut = () => rung.abort();
+        await pause(ms, AbortSignal.any([signal, rung.signal]));
+      }
       const left = rest;
       rest = undefined;
       cut = undefined;
-      if (left !== undefined) await pauseUntil(left, signal, () => {});
+      if (left !== undefined) await pause(left, signal);
     },
   };
-}
-
-function pauseUntil(ms: number, signal: AbortSignal, give: (cut: () => void) => void): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-    give(done);
-  });
 }

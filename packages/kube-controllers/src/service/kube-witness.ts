@@ -25,8 +25,8 @@ export function makeWitness(ports: WitnessPorts, { adopt }: { readonly adopt?: s
   let problem: string | undefined;
   let asking: Promise<void> | undefined;
 
-  async function ask(): Promise<void> {
-    const found = (await ports.kube.get(RESOURCES.namespaces, { name: "kube-system" })).metadata.uid;
+  async function ask(signal: AbortSignal | undefined): Promise<void> {
+    const found = (await ports.kube.get(RESOURCES.namespaces, { name: "kube-system" }, { signal })).metadata.uid;
     if (found === undefined || found === "") throw new Error("Cannot follow the Kubernetes API: its namespace kube-system has no uid");
     if (found !== trusted) await settle(found);
   }
@@ -54,18 +54,18 @@ export function makeWitness(ports: WitnessPorts, { adopt }: { readonly adopt?: s
   }
 
   /** Many ask at once when a connection broke; one question answers them. */
-  const verify = (): Promise<void> => (asking ??= ask().finally(() => (asking = undefined)));
+  const verify = (signal: AbortSignal | undefined): Promise<void> => (asking ??= ask(signal).finally(() => (asking = undefined)));
 
   return {
     name: "kubernetes-api",
     kube: {
       async list(type, options) {
         const found = await ports.kube.list(type, options);
-        await verify();
+        await verify(options?.signal);
         return found;
       },
       async *watch(type, options) {
-        await verify();
+        await verify(options.signal);
         yield* ports.kube.watch(type, options);
       },
     },
