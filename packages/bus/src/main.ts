@@ -17,9 +17,13 @@ import { etcdAccess, openEtcd } from "@calico/datastore";
 import { makeNatsLog } from "./adapter/nats-log.ts";
 import { natsConnection } from "./adapter/nats-access.ts";
 import { openNats } from "./adapter/nats.ts";
+import { openReporter } from "./adapter/reporter.ts";
 import { METRICS } from "./metrics.ts";
 import { runSyncer } from "./service/syncer.ts";
 import { makeSyncerHealth } from "./service/syncer-health.ts";
+
+const VERSION = "0.1.0";
+const STATUS_EVERY_MS = 5000;
 
 interface SyncerFlags extends DaemonOptions {
   readonly replicas: number;
@@ -44,10 +48,19 @@ const metrics = makeMetrics(METRICS);
 
 await using app = new AsyncDisposableStack();
 const store = app.use(openEtcd({ endpoints: options.etcd, ...etcdAccess(options), log: logger }));
-const nats = openNats({ servers: options.nats, name: `syncer/${options.node}`, log: logger, connection: natsConnection(options) });
+const connection = natsConnection(options);
+const nats = openNats({ servers: options.nats, name: `syncer/${options.node}`, log: logger, connection });
 app.defer(() => nats.close());
 const health = makeSyncerHealth(metrics);
 app.use(await serveHealth({ port: options.healthPort, metrics, health: health.report }));
+
+const reporter = openReporter({ servers: options.nats, component: "syncer", node: options.node, log: logger, connection });
+app.defer(() => reporter.close());
+const telling = setInterval(() => {
+  const { ready: healthy, detail } = health.report();
+  reporter.status({ healthy, inSync: detail.upToDate, revision: detail.revision, version: VERSION, detail, at: new Date().toISOString() });
+}, STATUS_EVERY_MS);
+app.defer(() => clearInterval(telling));
 
 logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
 const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });

@@ -8,9 +8,15 @@ export type Change =
 
 /** What becomes of a change. `refused` ones are counted, logged with their key, and passed over. */
 export type Ruling =
-  | { readonly kind: "publish"; readonly publication: Publication }
-  | { readonly kind: "ignore" }
-  | { readonly kind: "refuse"; readonly key: string; readonly revision: number; readonly reason: RefusalReason };
+  { readonly kind: "publish"; readonly publication: Publication } | { readonly kind: "ignore" } | ({ readonly kind: "refuse" } & Refusal);
+
+export interface Refusal {
+  readonly key: string;
+  readonly revision: number;
+  readonly reason: RefusalReason;
+  /** A key that was refused may go, too. */
+  readonly op: "put" | "delete";
+}
 
 export type RefusalReason = "unknownKey" | "notJson" | "tooLarge";
 
@@ -19,13 +25,13 @@ export function ruleOn(change: Change, { maxDataOctets, nowMs }: { readonly maxD
   const { key, modRevision: revision, seenAt = nowMs } = change;
   const use = useOfKey(key);
   if (use.kind === "ignored") return { kind: "ignore" };
-  if (use.kind === "unknown") return { kind: "refuse", key, revision, reason: "unknownKey" };
+  if (use.kind === "unknown") return { kind: "refuse", op: change.kind, key, revision, reason: "unknownKey" };
   const base = { key, subject: use.subject, revision, seenAt };
   if (change.kind === "delete") return { kind: "publish", publication: { ...base, op: "delete", data: "" } };
   // An affinity written in the v2 era has an empty value, which means {}. Source: facts §2.3.2.
   const data = change.value === "" && use.ref.ref.kind === "BlockAffinity" ? "{}" : change.value;
-  if (octets(data) > maxDataOctets) return { kind: "refuse", key, revision, reason: "tooLarge" };
-  if (!isJsonObject(data)) return { kind: "refuse", key, revision, reason: "notJson" };
+  if (octets(data) > maxDataOctets) return { kind: "refuse", op: "put", key, revision, reason: "tooLarge" };
+  if (!isJsonObject(data)) return { kind: "refuse", op: "put", key, revision, reason: "notJson" };
   return { kind: "publish", publication: { ...base, op: "put", data } };
 }
 

@@ -21,7 +21,7 @@ function start(store: FakeStore, log: FakeLog, id = "s1", adopt?: string) {
     heartbeatMs: 5,
     adopt,
     observer: {
-      refused: (r) => refused.push(r),
+      refused: ({ reason }) => refused.push(reason),
       held: (reason) => {
         if (reason !== held.at(-1)) held.push(reason);
       },

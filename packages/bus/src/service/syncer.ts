@@ -2,7 +2,7 @@ import { type Logger, pause } from "@calico/daemon";
 import type { Leadership, Store, WatchEvent } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
 import { difference } from "../domain/difference.ts";
-import { type Change, type RefusalReason, ruleOn } from "../domain/publication.ts";
+import { type Change, type Refusal, ruleOn } from "../domain/publication.ts";
 import { type Identity, IDENTITY_KEY, identityOf, judgeIdentity } from "../domain/store-identity.ts";
 import { type EventLog, type LogEntry, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import { makePipeline, type Pipeline } from "./pipeline.ts";
@@ -12,8 +12,8 @@ import { makeTombstones } from "./tombstones.ts";
 export interface SyncerObserver {
   leading(leads: boolean): void;
   /** `revision` is on the log; called once per message. */
-  published(op: "put" | "delete", revision: number): void;
-  refused(reason: RefusalReason): void;
+  published(publication: Publication): void;
+  refused(refusal: Refusal): void;
   resynced(reason: string): void;
   caughtUp(revision: number): void;
   /** The store is not the one that the log tells of: nothing is published, for this reason. Undefined: that is over. */
@@ -159,7 +159,7 @@ function beginSession(
   { observer }: SyncerOptions,
   { entries, ...session }: Pick<Session, "writer" | "revision" | "identity" | "stop"> & { readonly entries: ReadonlyMap<string, LogEntry> },
 ): Session {
-  const pipeline = makePipeline(session.writer, ({ op, revision: at }) => observer?.published?.(op, at));
+  const pipeline = makePipeline(session.writer, (publication) => observer?.published?.(publication));
   return { ...session, pipeline, tombstones: makeTombstones(entries.values()), newest: session.revision };
 }
 
@@ -221,7 +221,7 @@ async function send(pipeline: Pipeline, tombstones: Session["tombstones"], publi
 function rule({ logger, observer }: SyncerOptions, change: Change, maxDataOctets: number) {
   const ruling = ruleOn(change, { maxDataOctets, nowMs: Date.now() });
   if (ruling.kind === "refuse") {
-    observer?.refused?.(ruling.reason);
+    observer?.refused?.(ruling);
     logger.warn("key passed over", { key: ruling.key, revision: ruling.revision, reason: ruling.reason });
   }
   return ruling;
