@@ -67,3 +67,11 @@ blackhole 10.0.1.0/26 proto 179
 # 10.0.3.0/26 by the kernel's own way to 192.168.82.3
 `);
 });
+
+test("renderNode: a plain mesh, of which only sessions with the node are looked at, gives what all sessions give", () => {
+  const events = [...nodes.map(object), pool("CrossSubnet"), ...blocks];
+  const configured = object(anObject("BGPConfiguration", { name: "node.nobody" }, {}));
+  const text = renderNode(events, "one", { device: "eth0" });
+  expect(text).toContain("10.0.2.0/26 proto 179 via 192.168.81.102 dev eth0");
+  expect(renderNode([...events, configured], "one", { device: "eth0" })).toBe(text);
+});

@@ -90,15 +90,23 @@ function makePlans(events: Iterable<Event>, node: string, settings: RenderOption
   const plans = new Map<string, Plan>();
   const { routerId, listenPort } = settings;
   const common = { ...(listenPort === undefined ? {} : { listenPort }) };
+  const address = shared.world.nodes.get(node)?.ip4;
+  const others = address !== undefined && isPlainMesh(shared.world) ? { towards: address } : {};
   return {
     nodeAt: (address) => names.get(address),
     of(name) {
-      const own = name === node && routerId !== undefined ? { routerId } : {};
+      const own = name !== node ? others : routerId === undefined ? {} : { routerId };
       const plan = plans.get(name) ?? derivePlan(worldOf(shared.world, name, owned.get(name) ?? []), { node: name, ...common, ...own });
       plans.set(name, plan);
       return plan;
     },
   };
+}
+
+/** Nobody passes routes on, so of another node nothing matters but its session with this one: a mesh of n nodes costs n, not n². */
+function isPlainMesh({ peers, nodes, configurations }: World): boolean {
+  const own = [...nodes.values()].some(({ asNumber, clusterId }) => asNumber !== undefined || clusterId !== undefined);
+  return peers.size === 0 && !own && [...configurations.keys()].every((name) => name === "default");
 }
 
 /** Nodes for whom a block or an affinity says something. */

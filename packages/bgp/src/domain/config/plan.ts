@@ -4,10 +4,10 @@ import type { Cidr } from "@calico/model";
 import { routerIdOf } from "./router-id.ts";
 import { asNumberOf, DEFAULT_PORT, settingOf } from "./settings.ts";
 import { derivePeers } from "./topology.ts";
-import type { PeerPlan } from "./topology.ts";
+import type { PeerPlan, PeerSettings } from "./topology.ts";
 import type { PoolFacts, World } from "./world.ts";
 
-export type SpeakerSettings = { readonly node: string; readonly routerId?: string; readonly listenPort?: number };
+export type SpeakerSettings = PeerSettings & { readonly node: string; readonly routerId?: string };
 
 export type Plan = {
   /** Why there is no speaking at all, for people. */
@@ -47,7 +47,7 @@ export function derivePlan(world: World, settings: SpeakerSettings): Plan {
     network: self?.network4 ?? NOWHERE,
     ...(self?.clusterId === undefined ? {} : { clusterId: self.clusterId }),
     listen: { port, ...(bindAddress === undefined ? {} : { address: bindAddress }) },
-    peers: disabled === undefined ? derivePeers(world, node, settings.listenPort) : [],
+    peers: disabled === undefined ? derivePeers(world, node, settings) : [],
     pools: [...world.pools.values()].toSorted((a, b) => b.cidr.len - a.cidr.len || (a.name < b.name ? -1 : 1)),
     ownBlocks,
     originated: new Set([...ownBlocks.map(formatCidr), ...borrowed]),

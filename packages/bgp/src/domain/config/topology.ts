@@ -43,8 +43,15 @@ export const HOLD_TIME_SEC = 90;
 type Remote = { readonly address: string; readonly port: number; readonly peerAs: number; readonly clusterId?: string };
 type Self = NodeFacts & { readonly ip4: string };
 
-/** All peers of `node`, by id in order; none while the node's own address is unknown. `listenPort`: what nodes listen on if BGPConfiguration does not say. */
-export function derivePeers(world: World, node: string, listenPort: number = DEFAULT_PORT): readonly PeerPlan[] {
+export type PeerSettings = {
+  /** What nodes listen on if BGPConfiguration does not say. */
+  readonly listenPort?: number;
+  /** Of the mesh only the peer at this address: what a big mesh says of one session. */
+  readonly towards?: string;
+};
+
+/** All peers of `node`, by id in order; none while the node's own address is unknown. */
+export function derivePeers(world: World, node: string, { listenPort = DEFAULT_PORT, towards }: PeerSettings = {}): readonly PeerPlan[] {
   const self = world.nodes.get(node);
   if (self?.ip4 === undefined) return [];
   const me: Self = { ...self, ip4: self.ip4 };
@@ -54,19 +61,24 @@ export function derivePeers(world: World, node: string, listenPort: number = DEF
   const all = [
     ...ordered.flatMap((peer) => explicitPeers(world, me, peer, listenPort)),
     ...ordered.flatMap((peer) => reversePeers(world, me, peer, listenPort)),
-    ...meshPeers(world, me, listenPort),
+    ...meshPeers(world, me, { listenPort, towards }),
   ];
   const byId = new Map<string, PeerPlan>();
   for (const peer of all) if (!byId.has(peer.id)) byId.set(peer.id, peer);
   return [...byId.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function meshPeers(world: World, me: Self, listenPort: number): readonly PeerPlan[] {
+function meshPeers(
+  world: World,
+  me: Self,
+  { listenPort, towards }: { readonly listenPort: number; readonly towards: string | undefined },
+): readonly PeerPlan[] {
   if (!meshEnabled(world) || me.clusterId !== undefined) return [];
   const spec = world.configurations.get("default")?.spec;
   const blocked = spec?.nodeMeshPassword?.secretKeyRef === undefined ? undefined : "the mesh has a password: TCP MD5 is not supported yet";
-  return nodesByName(world)
-    .filter((node) => node.name !== me.name && node.clusterId === undefined)
+  const isPeer = ({ name, clusterId, ip4 }: NodeFacts) =>
+    name !== me.name && clusterId === undefined && (towards === undefined || ip4 === towards);
+  return nodesByName(world, isPeer)
     .flatMap((node) => remotesOf(world, node, listenPort))
     .filter((remote) => remote.address !== me.ip4)
     .map((remote) => ({
@@ -80,8 +92,10 @@ function meshPeers(world: World, me: Self, listenPort: number): readonly PeerPla
 }
 
 /** Of two nodes that claim one address the first by name is meant, on every node and whichever came first. */
-export function nodesByName(world: World): readonly NodeFacts[] {
-  return [...world.nodes.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+export function nodesByName(world: World, wants: (node: NodeFacts) => boolean = () => true): readonly NodeFacts[] {
+  const found: NodeFacts[] = [];
+  for (const node of world.nodes.values()) if (wants(node)) found.push(node);
+  return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function basics(world: World, me: Self, remote: Remote) {
