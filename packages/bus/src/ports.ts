@@ -100,6 +100,8 @@ export interface LogReader extends EventSource {
 export interface LogSession {
   /** Sequence of the newest message when the session began. */
   readonly lastSeq: number;
+  /** Tells a log from one that was made anew in its place. Undefined: not a log. */
+  readonly created?: string;
   /** What came together, in order and without a gap; throws as soon as that cannot be held any more. */
   readonly messages: AsyncIterable<readonly LogMessage[]>;
   close(): Promise<void>;

@@ -4,7 +4,11 @@ import { decodeEntry, decodeMessage } from "./headers.ts";
 import type { Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
 
-/** The last message of each key, without data; read up to `untilSeq`, or to the newest one there is. */
+/**
+ * The last message of each key, without data; read up to `untilSeq`, or to the newest one there is.
+ *
+ * Not until nothing is pending: the consumer may be on a replica that is still behind.
+ */
 export async function readEntries(
   nats: Nats,
   untilSeq?: number,
@@ -13,13 +17,12 @@ export async function readEntries(
   let complete = false;
   const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
   try {
-    if (session.lastSeq === 0) return { entries, complete };
+    if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, complete };
     for await (const message of session.messages) {
       const entry = decodeEntry(message);
       if (entry !== undefined) entries.set(entry.key, entry);
       complete ||= decodeMessage(message).kind === "complete";
       if (message.seq >= (untilSeq ?? session.lastSeq)) break;
-      if (untilSeq === undefined && message.info.pending === 0) break;
     }
   } finally {
     await session.close();

@@ -103,6 +103,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
 
   return {
     lastSeq,
+    created,
     messages: messages(),
     async close() {
       closing.abort(new Error("the session was closed"));

@@ -21,13 +21,14 @@ function message(text: string): LogMessage {
   };
 }
 
-/** Sessions separated by `|`, each `lastSeq: messages`. */
+/** Sessions separated by `|`, each `lastSeq: messages`, or `lastSeq/log: messages`. */
 function play(script: string): string {
   const state = makeFeedState(new Set(["IPPool"]), (k) => expect.unreachable(`bad ${k}`));
   const out: string[] = [];
   for (const part of script.split("|")) {
-    const [lastSeq, ...messages] = part.trim().split(/[: ]+/);
-    state.begin(Number(lastSeq));
+    const [begin = "", ...messages] = part.trim().split(/[: ]+/);
+    const [lastSeq, created] = begin.split("/");
+    state.begin(Number(lastSeq), created);
     for (const m of messages) {
       for (const e of state.take(message(m))) {
         out.push(e.kind === "inSync" ? `sync${e.revision}` : `${e.kind === "deleted" ? "-" : ""}${e.ref.ref.name}${e.revision}`);
@@ -57,6 +58,18 @@ test.for([
   },
   { name: "a changed one is said once", script: "2: a1@1 ok1@2 | 3: ok1@2 a5@3 a5@4", want: "a1 sync1 | a5 sync5" },
   { name: "a store that was reset counts from low again", script: "2: a90@1 ok90@2 | 2: a3@1 ok4@2", want: "a90 sync90 | a3 sync4" },
+  {
+    name: "a replica that is behind takes nothing back",
+    script: "3/x: a1@1 b2@2 ok2@3 a4@4 -b5@5 | 3/x: a1@1 b2@2 ok2@3 a4@4 -b5@5 c6@6",
+    want: "a1 b2 sync2 a4 -b5 | sync5 c6",
+  },
+  {
+    name: "a replica that has lost what was forgotten of a key, and not yet what is new of it, deletes nothing",
+    script: "3/x: a1@1 b2@2 ok2@3 b5@5 | 3/x: a1@1 ok2@3 b5@5",
+    want: "a1 b2 sync2 b5 | sync5",
+  },
+  { name: "what was published late is told", script: "2/x: c9@1 ok9@2 | 4/x: c9@1 ok9@2 a4@4", want: "c9 sync9 | a4 sync9" },
+  { name: "a log made anew may be of an older store", script: "2/x: a9@1 ok9@2 | 2/y: a1@1 ok3@2", want: "a9 sync9 | a1 sync3" },
   { name: "deleted in the tombstone of a new snapshot", script: "2: a1@1 ok1@2 | 4: -a3@3 ok3@4", want: "a1 sync1 | -a3 sync3" },
 ])("feed state: $name", ({ script, want }) => {
   expect(play(script)).toBe(want);

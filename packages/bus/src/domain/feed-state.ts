@@ -17,8 +17,13 @@ export type FeedEvent =
 
 /** Turns the log's messages into events, over any number of sessions. Remembers the revision per key and no values. */
 export interface FeedState {
-  /** A session begins: what it does not show by its in-sync point has been deleted. */
-  begin(lastSeq: number): void;
+  /**
+   * A session begins: what it does not show by its in-sync point has been deleted.
+   *
+   * A replica that catches up, and a leader of the stream that was just elected, show the log as it was a while ago. So of a log that was read
+   * before (`created`), what is older than the newest that was seen is told only if it is still so when that has come again.
+   */
+  begin(lastSeq: number, created?: string): void;
   take(message: LogMessage): FeedEvent[];
   readonly inSync: boolean;
   /** The snapshot of this session is still coming in. */
@@ -29,14 +34,34 @@ export interface FeedState {
 }
 
 /** `onBad` hears of messages that carry no JSON; they change nothing. */
+type Change = Extract<LogMessage, { kind: "change" }>;
+
+interface Loading {
+  readonly lastSeq: number;
+  /** The newest revision that was seen of this log. */
+  readonly least: number;
+  readonly seen: Set<string>;
+  /** The last of each key that is older than what was seen. */
+  readonly older: Map<string, Change>;
+  complete: boolean;
+  caughtUp: boolean;
+}
+
 export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, revision: number) => void): FeedState {
   const known = new Map<string, number>();
-  let session: { readonly lastSeq: number; readonly seen: Set<string>; complete: boolean; caughtUp: boolean } | undefined;
+  let session: Loading | undefined;
   let inSync = false;
   let revision = 0;
+  let log: { readonly created: string | undefined; newest: number } = { created: undefined, newest: 0 };
 
-  function takeChange(message: Extract<LogMessage, { kind: "change" }>): FeedEvent[] {
+  function takeChange(message: Change): FeedEvent[] {
     const { key, op, revision: at } = message;
+    session?.older.delete(key);
+    if (session !== undefined && at < session.least && known.get(key) !== at) {
+      session.older.set(key, message);
+      session.seen.add(key);
+      return [];
+    }
     const seen = session === undefined && message.seenAt !== undefined ? { seenAt: message.seenAt } : undefined;
     const ref = parseKey(key);
     if (ref === undefined || !kinds.has(ref.ref.kind)) return [];
@@ -59,14 +84,16 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
   function finishSnapshot(): FeedEvent[] {
     if (session === undefined || !session.caughtUp || !session.complete) return [];
     const vanished = [...known.keys()].filter((key) => !session?.seen.has(key));
+    const older = [...session.older.values()];
     session = undefined;
     inSync = true;
-    const events = vanished.flatMap((key): FeedEvent[] => {
+    const events = older.flatMap(takeChange);
+    const gone = vanished.flatMap((key): FeedEvent[] => {
       known.delete(key);
       const ref = parseKey(key);
       return ref === undefined ? [] : [{ kind: "deleted", key, ref, revision }];
     });
-    return [...events, { kind: "inSync", revision }];
+    return [...events, ...gone, { kind: "inSync", revision }];
   }
 
   return {
@@ -80,17 +107,19 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
       return revision;
     },
     known,
-    begin(lastSeq) {
-      session = { lastSeq, seen: new Set(), complete: false, caughtUp: false };
+    begin(lastSeq, created) {
+      if (created === undefined || created !== log.created) log = { created, newest: 0 };
+      session = { lastSeq, least: log.newest, seen: new Set(), older: new Map(), complete: false, caughtUp: false };
       inSync = false;
       revision = 0;
     },
     take(message) {
       if (message.kind !== "other") revision = Math.max(revision, message.revision);
+      if (log.created !== undefined) log.newest = Math.max(log.newest, revision);
       const events = message.kind === "change" ? takeChange(message) : [];
       if (session !== undefined) {
         if (message.kind === "complete") session.complete = true;
-        if (message.seq >= session.lastSeq) session.caughtUp = true;
+        if (message.seq >= session.lastSeq && revision >= session.least) session.caughtUp = true;
         events.push(...finishSnapshot());
       }
       return events;

@@ -81,7 +81,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
     over.addEventListener("abort", stop, { once: true });
     try {
       over.throwIfAborted();
-      state.begin(session.lastSeq);
+      state.begin(session.lastSeq, session.created);
       lag.restart();
       for await (const messages of session.messages) {
         if (over.aborted) return;
