@@ -267,7 +267,10 @@ test("etcd with users: the token runs out while nothing happens, and the syncer 
   await using writer = openEtcd({ endpoints: own.endpoints, auth });
   await using server = await startNats();
   const observed: string[] = [];
-  const observer = { caughtUp: (r: number) => observed.push(`up ${r}`), published: ({ revision: r }: { revision: number }) => observed.push(`put ${r}`) };
+  const observer = {
+    caughtUp: (r: number) => observed.push(`up ${r}`),
+    published: ({ revision: r }: { revision: number }) => observed.push(`put ${r}`),
+  };
   await using _ = openTestSyncer({ etcd: own.endpoints, nats: server.servers, auth, log, observer });
   await until(() => observed.some((o) => o.startsWith("up")), 10_000);
   for (let round = 0; round < 2; round++) {

@@ -15,7 +15,7 @@ let store: Store;
 let syncer: AsyncDisposable;
 const log = recordingLogger();
 beforeAll(async () => {
-  [etcd, nats] = await Promise.all([startEtcd(), startNats()]);
+  [etcd, nats] = await Promise.all([startEtcd({ flags: ["--max-request-bytes", "4194304"] }), startNats()]);
   store = openEtcd({ endpoints: etcd.endpoints });
   syncer = openTestSyncer({ etcd: etcd.endpoints, nats: nats.servers, log });
 });

@@ -1,6 +1,7 @@
 import type { Logger } from "@calico/daemon";
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
 import { TimeoutError } from "@nats-io/nats-core";
+import { MAX_DATA_OCTETS, maxDataOctets } from "../domain/publication.ts";
 import { COMPLETE_SUBJECT, FENCE_SUBJECT, GAP_SUBJECTS, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import type { FrameMessage } from "../domain/frame.ts";
@@ -12,8 +13,6 @@ import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions
 
 /** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
 const WRONG_LAST_SEQUENCE = 10071;
-/** Headers count against the server's max_payload. */
-const HEADERS_OCTETS = 2048;
 
 export interface NatsLogOptions extends StreamOptions {
   readonly signal: AbortSignal;
@@ -29,6 +28,7 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
         if (error instanceof TimeoutError) nats.rehome(); // it may be cut off from the others
         throw error;
       });
+      warnOfPayload(handle, options);
       const fence = JSON.stringify({ ...leader, at: new Date().toISOString() });
       const { seq } = await handle.js.publish(FENCE_SUBJECT, fence);
       void ensureReportStreams(handle, options);
@@ -42,6 +42,12 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
       nats.handle?.nc.publish(HEARTBEAT_SUBJECT, JSON.stringify(beat));
     },
   };
+}
+
+function warnOfPayload({ nc }: NatsHandle, { log }: NatsLogOptions): void {
+  const largest = maxDataOctets(nc.info?.max_payload);
+  if (largest < MAX_DATA_OCTETS)
+    log?.warn("nats-server's max_payload is small: larger values are passed over; set max_payload: 2MB in its configuration", { largest });
 }
 
 /** Nodes may not make streams. Where these cannot be made now, the log goes on all the same; the next claim tries again. */
@@ -107,7 +113,7 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
   await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, mark, "")));
   return {
     broken: broken.signal,
-    maxDataOctets: (nc.info?.max_payload ?? 1024 * 1024) - HEADERS_OCTETS,
+    maxDataOctets: maxDataOctets(nc.info?.max_payload),
     entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
     value: (subject) => readValue(nats, subject),
     append: ({ key, subject, op, revision, data, seenAt }: Publication) =>

@@ -27,6 +27,8 @@ export interface Nats {
   readonly closed: boolean;
   /** Present while connected. */
   readonly handle: NatsHandle | undefined;
+  /** What the server last connected to takes in one message, in octets. */
+  readonly maxPayload: number | undefined;
   /** Resolves while connected, else as soon as it is; rejects when closed or on the signal. */
   use(signal?: AbortSignal): Promise<NatsHandle>;
   onDisconnect(listener: () => void): () => void;
@@ -97,6 +99,9 @@ export function openNats(options: NatsOptions): Nats {
     },
     get handle() {
       return handle;
+    },
+    get maxPayload() {
+      return last?.info?.max_payload;
     },
     use: (signal) => orAborted(connected.promise, signal),
     onDisconnect(listener) {

@@ -42,7 +42,12 @@ export interface FeedOptions {
 export function openFeed(options: FeedOptions): Feed {
   const { servers, name, log, kinds, signal, connection, etcd, limits, metrics } = options;
   const nats = openNats({ servers, name, log, ...(connection && { connection }) });
-  const fallback = etcd && makeStoreSource(() => openStore(etcd, log));
+  const fallback =
+    etcd &&
+    makeStoreSource(
+      () => openStore(etcd, log),
+      () => nats.maxPayload,
+    );
   return makeFeed(makeNatsReader(nats, log), { kinds, signal, log, fallback, limits, metrics });
 }
 

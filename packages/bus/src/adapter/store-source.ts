@@ -1,17 +1,17 @@
 import type { Store } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
-import { type Change, ruleOn } from "../domain/publication.ts";
+import { type Change, maxDataOctets, ruleOn } from "../domain/publication.ts";
 import type { EventSource, LogMessage, LogReader, LogSession } from "../ports.ts";
 
-/** As much as a NATS server takes by default, less the headers: both sources refuse the same values. */
-const MAX_DATA_OCTETS = 1024 * 1024 - 2048;
-
-/** The store itself as a source of events: a list, then a watch. For when the log cannot be had. */
-export function makeStoreSource(openStore: () => Promise<Store>): EventSource {
+/**
+ * The store itself as a source of events: a list, then a watch. For when the log cannot be had.
+ * `maxPayload` is the log's server's: both sources refuse the same values.
+ */
+export function makeStoreSource(openStore: () => Promise<Store>, maxPayload?: () => number | undefined): EventSource {
   let store: Promise<Store> | undefined;
   return {
     async open() {
-      return await openSession(await (store ??= openStore()));
+      return await openSession(await (store ??= openStore()), maxDataOctets(maxPayload === undefined ? Infinity : maxPayload()));
     },
     async close() {
       const opened = store;
@@ -21,7 +21,7 @@ export function makeStoreSource(openStore: () => Promise<Store>): EventSource {
   };
 }
 
-async function openSession(store: Store): Promise<LogSession> {
+async function openSession(store: Store, largest: number): Promise<LogSession> {
   const resources = await store.list(RESOURCES_PREFIX);
   const { revision } = resources;
   const ipam = await store.list(IPAM_PREFIX, { revision });
@@ -32,12 +32,12 @@ async function openSession(store: Store): Promise<LogSession> {
     let seq = 0;
     for (const item of snapshot.splice(0)) {
       if (closing.signal.aborted) return;
-      yield [toMessage({ kind: "put", ...item }, ++seq)];
+      yield [toMessage({ kind: "put", ...item }, ++seq, largest)];
     }
     yield [{ kind: "complete", seq: ++seq, revision }];
     for await (const change of store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: closing.signal })) {
       if (change.kind === "compacted") throw new Error(`the store's history ends at ${change.revision}`);
-      if (change.kind !== "progress") yield [toMessage(change, ++seq)];
+      if (change.kind !== "progress") yield [toMessage(change, ++seq, largest)];
     }
     if (!closing.signal.aborted) throw new Error("the store's watch ended");
   }
@@ -45,8 +45,8 @@ async function openSession(store: Store): Promise<LogSession> {
 }
 
 /** A value that the log would refuse is a message without JSON: it is counted, and leaves what was there. */
-function toMessage(change: Change, seq: number): LogMessage {
-  const ruling = ruleOn(change, { maxDataOctets: MAX_DATA_OCTETS, nowMs: Date.now() });
+function toMessage(change: Change, seq: number, largest: number): LogMessage {
+  const ruling = ruleOn(change, { maxDataOctets: largest, nowMs: Date.now() });
   if (ruling.kind === "ignore") return { kind: "other", seq };
   if (ruling.kind === "refuse") return { kind: "change", seq, key: ruling.key, op: "put", revision: ruling.revision, data: () => "" };
   const { key, op, revision, seenAt, data } = ruling.publication;

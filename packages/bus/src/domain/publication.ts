@@ -20,6 +20,17 @@ export interface Refusal {
 
 export type RefusalReason = "unknownKey" | "notJson" | "tooLarge";
 
+/** What etcd takes in one request as it comes; a value above it is refused wherever it is read. */
+export const MAX_DATA_OCTETS = 1.5 * 2 ** 20;
+/** A message's headers count against the server's max_payload, which is 1 MiB unless it is configured. */
+const HEADERS_OCTETS = 2048;
+const DEFAULT_MAX_PAYLOAD = 2 ** 20;
+
+/** The largest value that a log on such a server carries. A reader of the store refuses the same ones. */
+export function maxDataOctets(maxPayload = DEFAULT_MAX_PAYLOAD): number {
+  return Math.min(MAX_DATA_OCTETS, maxPayload - HEADERS_OCTETS);
+}
+
 /** `nowMs` stands for the time of a change that does not bring its own. */
 export function ruleOn(change: Change, { maxDataOctets, nowMs }: { readonly maxDataOctets: number; readonly nowMs: number }): Ruling {
   const { key, modRevision: revision, seenAt = nowMs } = change;

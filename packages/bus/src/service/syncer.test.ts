@@ -188,7 +188,7 @@ test("syncer: bad values are counted and named, and stop nothing", async () => {
   await store.put(key("bad"), "not json");
   await using syncer = start(store, log);
   await store.put(key("good"), "{}");
-  await store.put(key("big"), JSON.stringify({ x: "y".repeat(1_100_000) }));
+  await store.put(key("big"), JSON.stringify({ x: "y".repeat(1_600_000) }));
   await store.put(key("").replace("ippools", "unheard") + "x", "{}");
   await store.put(key("last"), "{}");
   await until(() => key("last") in stateOf(log));

@@ -1,3 +1,4 @@
+import { MAX_DATA_OCTETS } from "../domain/publication.ts";
 import type { Heartbeat } from "@calico/model";
 import { IN_FLIGHT } from "../domain/fence.ts";
 import { type EventLog, type LogEntry, LogFault, type LogMessage, type LogReader, type LogWriter, type Publication } from "../ports.ts";
@@ -82,7 +83,7 @@ export function makeFakeLog(): FakeLog {
     };
     return {
       broken: broken.signal,
-      maxDataOctets: 1_000_000,
+      maxDataOctets: MAX_DATA_OCTETS,
       entries: async () => lastEntries(messages),
       async value(subject) {
         const last = messages.findLast((m) => subjectOf(m) === subject);

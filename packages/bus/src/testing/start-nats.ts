@@ -21,7 +21,7 @@ export async function startNats({ config = "" }: TestNatsOptions = {}): Promise<
 }
 
 async function launch(dir: string, port: number, config: string): Promise<ChildProcess> {
-  await writeFile(join(dir, "nats.conf"), config, { mode: 0o600 });
+  await writeFile(join(dir, "nats.conf"), `max_payload: 2MB\n${config}`, { mode: 0o600 });
   const args = ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(dir, "js"), "-c", join(dir, "nats.conf")];
   const child = spawn("nats-server", args, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { etcdUserCalls } from "../domain/etcd-roles.ts";
-import { etcdFiles, natsConfFile, principals, renderNatsConf, secretsDir } from "../domain/secure.ts";
+import { etcdFiles, secureNatsConfFile, principals, renderNatsConf, secretsDir } from "../domain/secure.ts";
 import { NETWORK, PORTS, type Topology } from "../domain/topology.ts";
 import { mustExec } from "./exec.ts";
 
@@ -14,7 +14,7 @@ export async function makeSecrets(t: Topology): Promise<void> {
     await issue(t, user, "extendedKeyUsage=clientAuth\n");
     writeFileSync(`${secretsDir(t, user)}/nats-password`, password, { mode: 0o600 });
   }
-  writeFileSync(natsConfFile(t), renderNatsConf(t, users), { mode: 0o600 });
+  writeFileSync(secureNatsConfFile(t), renderNatsConf(t, users), { mode: 0o600 });
 }
 
 /** Has etcd know each daemon by the name in its certificate, with the role that it needs, and nobody else. */

@@ -1,9 +1,10 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exec } from "../adapter/exec.ts";
 import { makeMember, type Member } from "./adapter/member.ts";
 import { buildClusterNet, removeClusterNet, setCable } from "./adapter/network.ts";
+import { NATS_CONF } from "../domain/processes.ts";
 import { type ClusterPlan, etcdArgv, etcdEndpoints, natsArgv, natsServers } from "./plan.ts";
 
 export interface Cluster extends AsyncDisposable {
@@ -24,9 +25,11 @@ export interface Cluster extends AsyncDisposable {
 /** Start both clusters; dispose to end them and to remove what they made. */
 export async function startCluster(plan: ClusterPlan): Promise<Cluster> {
   const dir = await mkdtemp(join(tmpdir(), `calico-cluster-${plan.id}-`));
+  const conf = join(dir, "nats.conf");
+  await writeFile(conf, NATS_CONF);
   const servers = plan.members.map((m) => ({
     etcd: makeMember(etcdArgv(plan, m, join(dir, m.name, "etcd")), m.netns),
-    nats: makeMember(natsArgv(plan, m, join(dir, m.name, "nats")), m.netns),
+    nats: makeMember([...natsArgv(plan, m, join(dir, m.name, "nats")), "-c", conf], m.netns),
   }));
   const at = (i: number) => {
     const found = servers[i];

@@ -13,6 +13,10 @@ export interface ProcessSpec {
   readonly node?: string;
 }
 
+/** What nats-server takes only from a file: values as large as etcd's (packages/bus/DESIGN.md). */
+export const NATS_CONF = "max_payload: 2MB\n";
+export const natsConfFile = (t: Topology): string => `${t.dir}/nats.conf`;
+
 const HEALTH = { felix: 9099, bgp: 9100, "proxy-nat": 9101, ipam: 9102, cni: 9103, "kube-controllers": 9094, syncer: 9104 } as const;
 
 const health = (port: number) => ({ http: `http://127.0.0.1:${port}/liveness` });
@@ -39,7 +43,17 @@ export function storeProcesses(t: Topology): readonly ProcessSpec[] {
       name: "nats-server",
       netns: t.controlNetns,
       run: { command: "nats-server" },
-      args: ["--addr", t.control.bgpIp, "--port", String(PORTS.nats), "--jetstream", "--store_dir", `${t.dir}/ctl/nats`],
+      args: [
+        "--addr",
+        t.control.bgpIp,
+        "--port",
+        String(PORTS.nats),
+        "--jetstream",
+        "--store_dir",
+        `${t.dir}/ctl/nats`,
+        "-c",
+        natsConfFile(t),
+      ],
       ready: { tcp: [t.control.bgpIp, PORTS.nats] },
     },
     {

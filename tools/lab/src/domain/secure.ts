@@ -3,7 +3,7 @@
  * The processes are those of processes.ts; only how they reach etcd and NATS is changed here.
  */
 import { type NatsUser, renderAuthorization } from "@calico/bus";
-import type { ProcessSpec } from "./processes.ts";
+import { NATS_CONF, natsConfFile, type ProcessSpec } from "./processes.ts";
 import { PORTS, type Topology } from "./topology.ts";
 
 /** One bearer of credentials: a node's daemons share theirs. `tools` is who sits at the keyboard. */
@@ -20,7 +20,7 @@ export function principals(t: Topology): readonly Principal[] {
 }
 
 export const secretsDir = (t: Topology, user: string): string => `${t.dir}/secure/${user}`;
-export const natsConfFile = (t: Topology): string => `${t.dir}/secure/nats.conf`;
+export const secureNatsConfFile = (t: Topology): string => `${t.dir}/secure/nats.conf`;
 
 /** The files of a principal, by the names that our programs and CNI's configuration have for them. */
 export function etcdFiles(t: Topology, user: string): { readonly ca: string; readonly cert: string; readonly key: string } {
@@ -44,7 +44,8 @@ const DAEMONS = /^(?:syncer|kube-controllers|apiserver)$|\/(?:felix|bgp|proxy-na
 export function secured(t: Topology, specs: readonly ProcessSpec[]): readonly ProcessSpec[] {
   return specs.map((spec) => {
     if (spec.name === "etcd") return securedEtcd(t, spec);
-    if (spec.name === "nats-server") return { ...spec, args: [...spec.args, "--config", natsConfFile(t)] };
+    if (spec.name === "nats-server")
+      return { ...spec, args: spec.args.map((arg) => (arg === natsConfFile(t) ? secureNatsConfFile(t) : arg)) };
     const principal = DAEMONS.test(spec.name) ? principals(t).find(({ user }) => user === (spec.node ?? spec.name)) : undefined;
     if (principal === undefined) return spec;
     return { ...spec, args: spec.args.map(toHttps), env: { ...spec.env, ...environmentOf(t, principal) } };
@@ -79,5 +80,5 @@ export function serverFiles(t: Topology): { readonly ca: string; readonly cert: 
 /** nats-server's configuration: TLS, and what each user may do. */
 export function renderNatsConf(t: Topology, users: readonly NatsUser[]): string {
   const { ca, cert, key } = serverFiles(t);
-  return `tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }\n${renderAuthorization(users)}`;
+  return `${NATS_CONF}tls { cert_file: "${cert}", key_file: "${key}", ca_file: "${ca}", verify: true }\n${renderAuthorization(users)}`;
 }

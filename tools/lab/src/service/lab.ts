@@ -8,7 +8,15 @@ import { makePki, writeKubeconfig } from "../adapter/pki.ts";
 import { enableEtcdRoles, makeSecrets } from "../adapter/secrets.ts";
 import { renderConflist } from "../domain/cni-conf.ts";
 import { renderOutsideWeb } from "../domain/outside.ts";
-import { apiProcesses, controlProcesses, nodeProcesses, type ProcessSpec, storeProcesses } from "../domain/processes.ts";
+import {
+  apiProcesses,
+  controlProcesses,
+  NATS_CONF,
+  natsConfFile,
+  nodeProcesses,
+  type ProcessSpec,
+  storeProcesses,
+} from "../domain/processes.ts";
 import { environmentOf, etcdFiles, principals, secured } from "../domain/secure.ts";
 import { NETWORK, PORTS, type Topology } from "../domain/topology.ts";
 import { type PodRecord, podRecords } from "../kubelet/records.ts";
@@ -79,6 +87,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     "kubernetes.default.svc",
   ]);
   writeFileSync(`${t.dir}/outside.conf`, renderOutsideWeb(t));
+  writeFileSync(natsConfFile(t), NATS_CONF);
   if (options.secure) await makeSecrets(t);
   const specs = (list: readonly ProcessSpec[]) => (options.secure ? secured(t, list) : list);
   const tooling = principals(t).find(({ user }) => user === "tools");
