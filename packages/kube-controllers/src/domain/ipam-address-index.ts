@@ -11,34 +11,33 @@ export interface AddressIndex {
   ofNode(node: string): Iterable<Allocation>;
 }
 
+/** Most addresses and pods have one allocation: a list each costs less than a set. */
+type Lists = Map<string, readonly Allocation[]>;
+
 export function makeAddressIndex(): AddressIndex {
-  const byBlock = new Map<string, ReadonlyMap<string, Allocation>>();
-  const byIp = new Map<string, Map<string, Allocation>>();
-  const byPod = new Map<string, Map<string, Allocation>>();
-  const byNode = new Map<string, Map<string, Allocation>>();
+  const byBlock: Lists = new Map();
+  const byIp: Lists = new Map();
+  const byPod: Lists = new Map();
+  const byNode = new Map<string, Set<Allocation>>();
   let size = 0;
-  const places = (a: Allocation): readonly (readonly [Map<string, Map<string, Allocation>>, string])[] => [
-    [byIp, a.ip],
-    ...(a.pod === undefined ? [] : [[byPod, `${a.namespace ?? ""}/${a.pod}`] as const]),
-    ...(a.node === undefined ? [] : [[byNode, a.node] as const]),
-  ];
-  const idOf = (a: Allocation) => `${a.block} ${a.id}`;
+  const podOf = (a: Allocation) => (a.pod === undefined ? undefined : `${a.namespace ?? ""}/${a.pod}`);
 
   function remove(allocation: Allocation): void {
     size--;
-    for (const [map, key] of places(allocation)) {
-      const held = map.get(key);
-      held?.delete(idOf(allocation));
-      if (held?.size === 0) map.delete(key);
-    }
+    takeOut(byIp, allocation.ip, allocation);
+    takeOut(byPod, podOf(allocation), allocation);
+    const held = byNode.get(allocation.node ?? "");
+    held?.delete(allocation);
+    if (held?.size === 0) byNode.delete(allocation.node ?? "");
   }
 
   function add(allocation: Allocation): void {
     size++;
-    for (const [map, key] of places(allocation)) {
-      const held = map.get(key) ?? new Map<string, Allocation>();
-      map.set(key, held.set(idOf(allocation), allocation));
-    }
+    putIn(byIp, allocation.ip, allocation);
+    putIn(byPod, podOf(allocation), allocation);
+    if (allocation.node === undefined) return;
+    const held = byNode.get(allocation.node) ?? new Set<Allocation>();
+    byNode.set(allocation.node, held.add(allocation));
   }
 
   return {
@@ -46,16 +45,27 @@ export function makeAddressIndex(): AddressIndex {
       return size;
     },
     setBlock(key, allocations) {
-      const before = byBlock.get(key);
-      const next = new Map(allocations.map((a) => [idOf(a), a]));
-      for (const allocation of before?.values() ?? []) remove(allocation);
-      for (const allocation of next.values()) add(allocation);
-      if (next.size === 0) byBlock.delete(key);
-      else byBlock.set(key, next);
-      return [...(before ?? [])].flatMap(([id, allocation]) => (next.has(id) ? [] : [allocation]));
+      const before = byBlock.get(key) ?? [];
+      for (const allocation of before) remove(allocation);
+      for (const allocation of allocations) add(allocation);
+      if (allocations.length === 0) byBlock.delete(key);
+      else byBlock.set(key, allocations);
+      const ids = new Set(allocations.map((a) => a.id));
+      return before.filter((a) => !ids.has(a.id));
     },
-    ofIp: (ip) => [...(byIp.get(ip)?.values() ?? [])],
-    ofPod: (pod) => byPod.get(pod)?.values() ?? [],
-    ofNode: (node) => byNode.get(node)?.values() ?? [],
+    ofIp: (ip) => byIp.get(ip) ?? [],
+    ofPod: (pod) => byPod.get(pod) ?? [],
+    ofNode: (node) => byNode.get(node) ?? [],
   };
+}
+
+function putIn(lists: Lists, key: string | undefined, allocation: Allocation): void {
+  if (key !== undefined) lists.set(key, [...(lists.get(key) ?? []), allocation]);
+}
+
+function takeOut(lists: Lists, key: string | undefined, allocation: Allocation): void {
+  if (key === undefined) return;
+  const left = (lists.get(key) ?? []).filter((a) => a !== allocation);
+  if (left.length === 0) lists.delete(key);
+  else lists.set(key, left);
 }
