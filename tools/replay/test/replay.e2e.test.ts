@@ -1,6 +1,6 @@
 /** The program itself over a real etcd, syncer and nats-server; and its archive on both runtimes. */
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,11 +16,18 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 type Ran = { readonly code: number; readonly out: string; readonly err: string };
 const root = new URL("../../../", import.meta.url).pathname;
-const run = (program: string, args: readonly string[], o: { env?: Record<string, string>; stdin?: string } = {}): Promise<Ran> =>
+const run = (
+  program: string,
+  args: readonly string[],
+  o: { env?: Record<string, string>; stdin?: string; cwd?: string } = {},
+): Promise<Ran> =>
   new Promise((resolve) => {
     const env = { ...process.env, ...o.env };
-    const child = execFile(join(root, "setup/run.sh"), [program, ...args], { env, maxBuffer: 2 ** 28 }, (error, out, err) =>
-      resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+    const child = execFile(
+      join(root, "setup/run.sh"),
+      [program, ...args],
+      { env, cwd: o.cwd ?? root, maxBuffer: 2 ** 28 },
+      (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }),
     );
     child.stdin?.end(o.stdin ?? "");
   });
@@ -188,7 +195,7 @@ test("archive: same answers as the live log, no secrets, bounded, refused when c
   expect(await replay(`import ${join(dir, "bad.gz")}`)).toMatchObject({ code: 2, out: "" });
 });
 
-test("render: byte-identical on both runtimes, in any zone and language, and twice", async () => {
+test("render: byte-identical on both runtimes, in any zone and language, from another folder, and twice", async () => {
   const file = join(dir, "render.gz");
   await replay(`export ${file}`);
   const command = `render --node node1 --archive ${file} --at ${revisions["denied"]}`;
@@ -197,6 +204,10 @@ test("render: byte-identical on both runtimes, in any zone and language, and twi
     replay(command, { CALICO_RUNTIME: "node", TZ: "America/St_Johns", LANG: "C", LC_ALL: "C" }),
   ]);
   const first = await replay(command, { TZ: "UTC" });
+  mkdirSync(join(dir, "elsewhere"));
+  copyFileSync(file, join(dir, "elsewhere/copy.gz"));
+  const there = command.replace(file, "copy.gz").split(" ");
+  all.push(await run("tools/replay/src/main.ts", there, { cwd: join(dir, "elsewhere"), env: { TZ: "Pacific/Auckland" } }));
   expect(first.code).toBe(0);
   for (const part of ["## felix\n", "cali-tw-", "## bgp\n", "blackhole 10.0.0.0/26 proto 179", "## proxy-nat\n", "calinat-"])
     expect(first.out).toContain(part);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createHash } from "node:crypto";
@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ARCHIVE_LIMITS, ArchiveError, type ArchiveLimits } from "../domain/archive.ts";
 import { boundHistory } from "../domain/bounds.ts";
+import { valueOf } from "../domain/history.ts";
 import { aHistory, at } from "../testing.ts";
 import { readArchive, writeArchive } from "./archive-file.ts";
 
@@ -15,7 +16,7 @@ let dir: string;
 let good: Buffer;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "replay-archive-"));
-  await writeArchive(join(dir, "good"), history, at(200));
+  await writeArchive(join(dir, "good"), history, { nowMs: at(200) });
   good = readFileSync(join(dir, "good"));
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -83,6 +84,28 @@ test.for<{ name: string; octets: () => Uint8Array; why: string; limits?: Partial
   },
 ])("archive: $name is refused", async ({ octets, why, limits }) => {
   expect(await refusal(octets(), { ...ARCHIVE_LIMITS, ...limits })).toContain(why);
+});
+
+test.for<{ name: string; limits: Partial<ArchiveLimits> }>([
+  { name: "changes", limits: { maxRecords: 3 } },
+  { name: "bytes", limits: { maxOctets: 500 } },
+  { name: "bytes in a line", limits: { maxLineOctets: 50 } },
+])("archive: what could not be read again for its $name is not written, and nothing is left", async ({ limits }) => {
+  const file = join(dir, "large");
+  await expect(writeArchive(file, history, { nowMs: at(200), limits: { ...ARCHIVE_LIMITS, ...limits } })).rejects.toThrow(
+    /Cannot write .*narrow it with --since/,
+  );
+  expect(readdirSync(dir).filter((name) => name.startsWith("large"))).toEqual([]);
+});
+
+test("archive: a value that is no JSON is refused by import at once, and by others when it is wanted", async () => {
+  const body = lines().slice(0, -1);
+  body[1] = body[1]!.replace(/"n":"?\w+"?/, '"n":]');
+  const file = join(dir, "damaged");
+  writeFileSync(file, sealed(body));
+  await expect(readArchive(file, { everyValue: true })).rejects.toThrow(/line 2: not JSON/);
+  const [first] = (await readArchive(file)).history.records;
+  expect(() => valueOf(first!)).toThrow(/Cannot read the value of \/calico\/.*ippools\/a at revision \d+: it is no JSON/);
 });
 
 test("archive: a file that is not there", async () => {

@@ -24,10 +24,18 @@ export type Archive = { readonly header: ArchiveHeader; readonly history: Histor
 const CHUNK_OCTETS = 256 * 1024;
 
 /** Written whole or not at all. */
-export async function writeArchive(file: string, history: History, nowMs: number): Promise<void> {
+export async function writeArchive(
+  file: string,
+  history: History,
+  { nowMs, limits = ARCHIVE_LIMITS }: { readonly nowMs: number; readonly limits?: ArchiveLimits },
+): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    await pipeline(Readable.from(octets(history, nowMs)), createGzip(), createWriteStream(temporary, { flags: "wx", mode: 0o600 }));
+    await pipeline(
+      Readable.from(octets(history, { nowMs, limits })),
+      createGzip(),
+      createWriteStream(temporary, { flags: "wx", mode: 0o600 }),
+    );
     await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -35,22 +43,38 @@ export async function writeArchive(file: string, history: History, nowMs: number
   }
 }
 
-function* octets(history: History, nowMs: number): Generator<Buffer> {
+function* octets(history: History, { nowMs, limits }: { readonly nowMs: number; readonly limits: ArchiveLimits }): Generator<Buffer> {
   const hash = createHash("sha256");
   let text = "";
-  for (const line of encodeArchive(history, nowMs)) {
-    hash.update(line);
-    text += line;
-    if (text.length < CHUNK_OCTETS) continue;
-    yield Buffer.from(text);
+  let total = 0;
+  const block = (): Buffer => {
+    const octetsOfText = Buffer.from(text);
     text = "";
+    total += octetsOfText.length;
+    if (total > limits.maxOctets) throw tooLarge(`more than ${limits.maxOctets} bytes`);
+    hash.update(octetsOfText);
+    return octetsOfText;
+  };
+  if (history.records.length > limits.maxRecords) throw tooLarge(`${history.records.length} changes, more than ${limits.maxRecords}`);
+  for (const line of encodeArchive(history, nowMs)) {
+    if (line.length > limits.maxLineOctets / 3 && Buffer.byteLength(line) > limits.maxLineOctets)
+      throw tooLarge(`a line of more than ${limits.maxLineOctets} bytes`);
+    text += line;
+    if (text.length >= CHUNK_OCTETS) yield block();
   }
-  yield Buffer.from(text + encodeChecksum(hash.digest("hex")));
+  yield block();
+  yield Buffer.from(encodeChecksum(hash.digest("hex")));
+}
+
+/** What could not be read again is not written. */
+function tooLarge(what: string): ArchiveError {
+  return new ArchiveError(`it would have ${what}: narrow it with --since, --until or --kind`);
 }
 
 export type ReadArchiveOptions = {
   readonly limits?: ArchiveLimits;
-  /** Read all objects' values, not only those that are asked for later. */ readonly everyValue?: boolean;
+  /** Read all objects' values, not only those that are asked for later. */
+  readonly everyValue?: boolean;
 };
 
 /** Reads no more than the limits allow, and believes nothing before the checksum holds. */

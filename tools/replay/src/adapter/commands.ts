@@ -176,7 +176,7 @@ function addExport(program: Command, output: Output): void {
       const bounds = { ...(since && { since }), ...(until && { until }), ...(kinds && { kinds }) };
       const now = Date.now();
       const history = boundHistory(whole, bounds, now);
-      await writeArchive(file, history, now);
+      await writeArchive(file, history, { nowMs: now });
       output.note(`${history.records.length} changes, revisions ${history.begin?.revision} to ${history.end.revision}, written to ${file}`);
     });
 }

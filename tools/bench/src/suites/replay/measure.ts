@@ -36,7 +36,7 @@ async function measure(size: number, rounds: number, signal: AbortSignal): Promi
     const history = historyOf(messages);
     const once = historyOf(makeMessages(size, 1));
     const file = join(dir, "archive.gz");
-    await writeArchive(file, history, 0);
+    await writeArchive(file, history, { nowMs: 0 });
     const perSec = async (work: () => unknown) => (size * 1000) / (await fastest(rounds, work));
     return {
       fold: await perSec(() => fold(historyOf(messages).records)),
@@ -49,7 +49,7 @@ async function measure(size: number, rounds: number, signal: AbortSignal): Promi
       archive: await perSec(async () => fold((await readArchive(file)).history.records)),
       render: await perSec(async () => render((await readArchive(file)).history.records, "node-1", SETTINGS)),
       once: await perSec(() => render(once.records, "node-1", SETTINGS)),
-      export: await perSec(() => writeArchive(file, history, 0)),
+      export: await perSec(() => writeArchive(file, history, { nowMs: 0 })),
       log: (size * 1000) / (await readLive(messages, rounds, signal)),
     };
   } finally {
