@@ -38,6 +38,17 @@ test("DEL while the datastore is away: succeeds, the device is gone; settled whe
   expect(leftIn(world)).toEqual([]);
 });
 
+test("DEL whose device does not go: the address stays the container's until it does", async () => {
+  const world = await makeFakeWorld();
+  const agent = agentOf(world);
+  await agent.ask();
+  world.fakeKernel.faults.push({ errno: 16, match: (op) => op.do === "deleteLink" });
+  expect((await agent.ask({ CNI_COMMAND: "DEL" })).json).toMatchObject({ code: 102, msg: "cannot remove interface eth0" });
+  expect(leftIn(world)).toContain("/calico/ipam/v2/handle/k8s-pod-network.c1");
+  expect((await agent.ask({ CNI_COMMAND: "DEL" })).exit).toBe(0);
+  expect(leftIn(world)).toEqual([]);
+});
+
 test("a delete that waits holds no secret", async () => {
   const world = await makeFakeWorld();
   takeAway(world);

@@ -1,5 +1,6 @@
 /**
- * DEL: what is in the kernel goes first and in any case; then the endpoint and the address, at once or when the datastore is back.
+ * DEL: the device goes in any case; the endpoint meanwhile, and the address, which may be another pod's at once, when the device is gone. What
+ * the datastore cannot do now it does when it is back.
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s). Deviation: a datastore that is away fails no DEL.
  */
@@ -19,23 +20,22 @@ const REMOVE_ATTEMPTS = 6;
 
 /** Everything that is not there already is no error. Answers which workload it was. */
 export async function del(ports: Ports, job: Job): Promise<Workload> {
-  await unwirePod(ports.kernel, job.call);
-  job.watch.lap("kernel");
-  const workload = workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
-  await doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job) });
+  const deviceGone = unwirePod(ports.kernel, job.call).finally(() => job.watch.lap("kernel"));
+  const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, deviceGone) });
+  for (const outcome of await Promise.allSettled([deviceGone, forgotten])) if (outcome.status === "rejected") throw outcome.reason;
   job.watch.lap("datastore");
-  return workload;
+  return workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
 }
 
 /** DEL without the pod's side: the endpoint, the address, and the host's end of the pair if it is still there. */
-export async function forget(ports: Ports, { conf, call, settings }: Job): Promise<void> {
+export async function forget(ports: Ports, { conf, call, settings }: Job, deviceGone: Promise<void> = Promise.resolve()): Promise<void> {
   const node = nodeOf(conf, { files: ports.files, settings });
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
   await checkReady(datastore);
   const [endpoint, address] = await Promise.allSettled([
     removeEndpoint(datastore, workload),
-    delegateDel(ports, { conf, call, node, datastore }),
+    deviceGone.then(() => delegateDel(ports, { conf, call, node, datastore })),
   ]);
   if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
   for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
