@@ -23,6 +23,7 @@ import { METRICS } from "./metrics.ts";
 import { DEFAULT_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
 import { makeIpamGc } from "./service/ipam-gc.ts";
 import { makeIpamAudit } from "./service/ipam-audit.ts";
+import { endSoon } from "./service/end-soon.ts";
 import { openEvents } from "./service/ipam-gc-events.ts";
 import { makeWitness } from "./service/kube-witness.ts";
 import { healthOf, reportStatus } from "./service/report.ts";
@@ -72,15 +73,19 @@ const controllers = [
 app.use(await serveHealth({ port: options.healthPort, metrics, health: () => healthOf(controllers) }));
 
 log.info("starting", { etcd: options.etcd, controllers: controllers.map((c) => c.name) });
-await retry(() => datastore.ensureInitialized({ clusterType: "k8s" }), {
-  signal,
-  onError: (error, attempt) => log.warn("datastore not initialized, retrying", { attempt, error }),
-}).catch((error: unknown) => {
-  if (!signal.aborted) throw error;
-});
-await Promise.all([
-  ...controllers.map((c) => c.run()),
-  reportStatus(controllers, { servers: given ? options.nats : [], access: options, log, signal }),
-]);
+async function work(): Promise<void> {
+  await retry(() => datastore.ensureInitialized({ clusterType: "k8s" }), {
+    signal,
+    onError: (error, attempt) => log.warn("datastore not initialized, retrying", { attempt, error }),
+  }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  await Promise.all([
+    ...controllers.map((c) => c.run()),
+    reportStatus(controllers, { servers: given ? options.nats : [], access: options, log, signal }),
+  ]);
+}
+
+await endSoon(work(), signal);
 log.info("stopped", { reason: String(signal.reason) });
 await exitClean(app);
