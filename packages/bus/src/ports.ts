@@ -1,4 +1,5 @@
 import type { Heartbeat } from "@calico/model";
+import type { Identity } from "./domain/store-identity.ts";
 
 /** One change as it goes onto the log. */
 export interface Publication {
@@ -80,8 +81,8 @@ export type LogMessage =
 
 /** Where messages come from: the log, or the store itself. Each session is the newest message of every key, then all that follow. */
 export interface EventSource {
-  /** Rejects when there is nothing to read yet or no way to it, and on the signal. */
-  open(signal?: AbortSignal): Promise<LogSession>;
+  /** Rejects when there is nothing to read yet or no way to it, and on the signal; a store also when it is not the cluster that is `known`. */
+  open(signal?: AbortSignal, known?: Identity): Promise<LogSession>;
   /** Give back what it holds; `open` may be called again later. */
   close(): Promise<void>;
 }

@@ -87,13 +87,16 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
   const unlisten = nats.onDisconnect(() => broken.abort(new LogFault("gone", "Cannot write the log: nats disconnected")));
   broken.signal.addEventListener("abort", unlisten, { once: true });
 
-  /** Each message is taken only at the sequence after ours; with the gap that is only right after ours (domain/fence.ts). */
-  async function send(subject: string, message: FrameMessage, msgID: string): Promise<number> {
+  /**
+   * No Nats-Msg-Id: the sequence keeps duplicates out, and nats-server 2.9 looks for ids on each replica by itself, so replicas could differ.
+   * Each message is taken only at the sequence after ours; with the gap that is only right after ours (domain/fence.ts).
+   */
+  async function send(subject: string, message: FrameMessage): Promise<number> {
     if (broken.signal.aborted) throw broken.signal.reason;
     const expected = sentSeq++;
     let ack: PubAck;
     try {
-      const options = { msgID, headers: encodeHeaders(message), expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS };
+      const options = { headers: encodeHeaders(message), expect: { lastSequence: expected }, timeout: REQUEST_TIMEOUT_MS };
       ack = await orBroken(js.publish(subject, message.data, options));
     } catch (error) {
       return fail(faultOf(subject, error));
@@ -107,17 +110,16 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
 
   async function complete(revision: number): Promise<void> {
     const message: FrameMessage = { op: "complete", revision, seenAt: 0, key: "", data: "" };
-    completeSeq = await send(COMPLETE_SUBJECT, message, `complete:${sentSeq}:${revision}`);
+    completeSeq = await send(COMPLETE_SUBJECT, message);
   }
 
-  await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, mark, "")));
+  await Promise.all(GAP_SUBJECTS.map((subject) => send(subject, mark)));
   return {
     broken: broken.signal,
     maxDataOctets: maxDataOctets(nc.info?.max_payload),
     entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
     value: (subject) => readValue(nats, subject),
-    append: ({ key, subject, op, revision, data, seenAt }: Publication) =>
-      send(subject, { op, revision, seenAt, key, data }, `${revision}:${key}`),
+    append: ({ key, subject, op, revision, data, seenAt }: Publication) => send(subject, { op, revision, seenAt, key, data }),
     complete,
     async check() {
       const acked = ackedSeq; // what was stored before we ask must be there when we are answered

@@ -1,6 +1,8 @@
-import type { Store } from "@calico/datastore";
+import type { Store, WatchEvent } from "@calico/datastore";
 import { IPAM_PREFIX, RESOURCES_PREFIX, ROOT_PREFIX } from "@calico/model";
 import { type Change, maxDataOctets, ruleOn } from "../domain/publication.ts";
+import { type Identity, IDENTITY_KEY, identityOf, judgeIdentity } from "../domain/store-identity.ts";
+import { identityAfter } from "../service/store-guard.ts";
 import type { EventSource, LogMessage, LogReader, LogSession } from "../ports.ts";
 
 /**
@@ -10,8 +12,9 @@ import type { EventSource, LogMessage, LogReader, LogSession } from "../ports.ts
 export function makeStoreSource(openStore: () => Promise<Store>, maxPayload?: () => number | undefined): EventSource {
   let store: Promise<Store> | undefined;
   return {
-    async open() {
-      return await openSession(await (store ??= openStore()), maxDataOctets(maxPayload === undefined ? Infinity : maxPayload()));
+    async open(_signal, known) {
+      const largest = maxDataOctets(maxPayload === undefined ? Infinity : maxPayload());
+      return await openSession(await (store ??= openStore()), { largest, known });
     },
     async close() {
       const opened = store;
@@ -21,10 +24,21 @@ export function makeStoreSource(openStore: () => Promise<Store>, maxPayload?: ()
   };
 }
 
-async function openSession(store: Store, largest: number): Promise<LogSession> {
+/** Ends, and says nothing of it, where the store is not the cluster that is `known` any more: emptied, or begun anew. */
+async function openSession(
+  store: Store,
+  { largest, known }: { readonly largest: number; readonly known: Identity | undefined },
+): Promise<LogSession> {
   const resources = await store.list(RESOURCES_PREFIX);
   const { revision } = resources;
   const ipam = await store.list(IPAM_PREFIX, { revision });
+  let identity = identityOf(resources.items.find(({ key }) => key === IDENTITY_KEY)?.value);
+  const mustBe = (is: Identity | undefined) => {
+    const ruling = judgeIdentity({ log: known ?? identity, store: is, adopt: undefined });
+    if (ruling.kind === "hold") throw new Error(`etcd is not read in place of the log: ${ruling.reason}`);
+    identity = is;
+  };
+  mustBe(identity);
   const closing = new AbortController();
   const snapshot = [...resources.items, ...ipam.items];
   const lastSeq = snapshot.length + 1;
@@ -35,9 +49,15 @@ async function openSession(store: Store, largest: number): Promise<LogSession> {
       yield [toMessage({ kind: "put", ...item }, ++seq, largest)];
     }
     yield [{ kind: "complete", seq: ++seq, revision }];
+    const changes: Extract<WatchEvent, { kind: "put" | "delete" }>[] = [];
     for await (const change of store.watch(ROOT_PREFIX, { fromRevision: revision + 1, signal: closing.signal })) {
       if (change.kind === "compacted") throw new Error(`the store's history ends at ${change.revision}`);
-      if (change.kind !== "progress") yield [toMessage(change, ++seq, largest)];
+      if (change.kind === "progress") continue;
+      changes.push(change);
+      if (change.more) continue;
+      const after = identityAfter(changes);
+      if (after !== undefined) mustBe(after.is);
+      yield changes.splice(0).map((c) => toMessage(c, ++seq, largest));
     }
     if (!closing.signal.aborted) throw new Error("the store's watch ended");
   }

@@ -27,8 +27,6 @@ function logConfig({ replicas = 1 }: StreamOptions): Partial<StreamConfig> & { n
     max_msgs_per_subject: 64,
     max_age: 0,
     num_replicas: replicas,
-    // The fence keeps duplicates out; a short window lets a removed key be written again at the same revision.
-    duplicate_window: nanos(1000),
     allow_rollup_hdrs: false,
     deny_delete: false,
     deny_purge: false,

@@ -13,8 +13,17 @@ export type IdentityRuling = { readonly kind: "same" } | { readonly kind: "adopt
 /** From ClusterInformation's JSON; undefined where there is none. */
 export function identityOf(json: string | undefined): Identity | undefined {
   if (json === undefined) return undefined;
-  const { spec } = JSON.parse(json) as { readonly spec?: { readonly clusterGUID?: unknown } };
+  const { spec } = parsed(json) as { readonly spec?: { readonly clusterGUID?: unknown } };
   return { clusterGuid: typeof spec?.clusterGUID === "string" ? spec.clusterGUID : undefined };
+}
+
+function parsed(json: string): object {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
 }
 
 /**

@@ -94,3 +94,55 @@ async function until(condition: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }
+
+const CLUSTER = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
+const cluster = (clusterGUID: string) => JSON.stringify({ kind: "ClusterInformation", spec: { clusterGUID } });
+
+test.for([
+  { name: "emptied", harm: async (s: typeof own) => void (await s.delete(CLUSTER)), says: "has no ClusterInformation default any more" },
+  {
+    name: "begun anew",
+    harm: async (s: typeof own) => void (await s.put(CLUSTER, cluster("b"))),
+    says: "is cluster b, the log tells of cluster a",
+  },
+])("feed: an etcd that is $name is not read in place of the log, nor followed", async ({ harm, says }) => {
+  for (const when of ["before", "while"]) {
+    const [truth, late, ended] = [makeFakeStore(), makeFakeLog(), new AbortController()];
+    const key = "/calico/resources/v3/projectcalico.org/ippools/p";
+    const logger = recordingLogger();
+    const leading = new AbortController();
+    const syncing = runSyncer({ store: truth, log: late, logger, id: "s", signal: leading.signal, heartbeatMs: 5 });
+    await truth.put(CLUSTER, cluster("a"));
+    await truth.put(key, "{}");
+    const feed = makeFeed(late.reader, {
+      kinds: ["IPPool"],
+      signal: ended.signal,
+      log: logger,
+      fallback: makeStoreSource(async () => shared(truth)),
+      limits: { rehomeMs: 20, fallBackMs: 40, returnMs: 60_000 },
+      tickMs: 5,
+    });
+    const said: string[] = [];
+    const reading = (async () => {
+      for await (const batch of feed) for (const e of batch) if (e.kind !== "inSync") said.push(`${e.kind} ${e.key.at(-1)}`);
+    })();
+    await until(() => said.length === 1 && feed.status().inSync);
+    leading.abort();
+    await syncing;
+    const lose = async () => {
+      await harm(truth);
+      await truth.delete(key);
+    };
+    if (when === "before") await lose();
+    await until(() => feed.status().source === "etcd");
+    if (when === "while") {
+      await truth.put(key, '{"n":2}');
+      await until(() => said.length === 2);
+      await lose();
+    }
+    await until(() => logger.lines.some(({ fields }) => String(fields["reason"]).includes(says)));
+    expect(said).toEqual(when === "before" ? ["updated p"] : ["updated p", "updated p"]);
+    ended.abort();
+    await reading;
+  }
+});

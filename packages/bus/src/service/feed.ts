@@ -3,7 +3,8 @@ import { type Logger, type Metrics, pause } from "@calico/daemon";
 import { type FeedEvent, type FeedState, makeFeedState } from "../domain/feed-state.ts";
 import { HOMING_LIMITS, type HomingLimits } from "../domain/homing.ts";
 import { type Lag, makeLag } from "../domain/lag.ts";
-import type { EventSource, LogReader, LogSession } from "../ports.ts";
+import { type Identity, IDENTITY_KEY, identityOf } from "../domain/store-identity.ts";
+import type { EventSource, LogMessage, LogReader, LogSession } from "../ports.ts";
 import { makeBatches } from "./batches.ts";
 import { makeFeedGauges } from "./feed-gauges.ts";
 import { type Home, makeHome, type SourceName } from "./home.ts";
@@ -66,6 +67,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   const { fallback, first } = settings;
   const home = makeHome({ reader, fallback, first, limits, lag, log, position, onSwitch: gauges.switched });
   let running: LogSession | undefined;
+  let cluster: Identity | undefined;
   let leaving = new AbortController();
   let tookMs = 0;
   let failures = 0;
@@ -75,7 +77,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
     leaving = new AbortController();
     const over = AbortSignal.any([signal, leaving.signal]);
     const source = await home.next();
-    const session = await source.open(over);
+    const session = await source.open(over, cluster);
     running = session;
     const stop = () => void session.close();
     over.addEventListener("abort", stop, { once: true });
@@ -86,6 +88,7 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
       for await (const messages of session.messages) {
         if (over.aborted) return;
         const events = messages.flatMap((message) => state.take(message));
+        cluster = messages.reduce(clusterAfter, cluster);
         tookMs = Date.now();
         if (state.inSync) lag.reached(state.revision, tookMs);
         if (state.inSync && home.source === "etcd") lag.current(tookMs);
@@ -104,14 +107,17 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   }
 
   async function run(): Promise<void> {
+    let told = "";
     while (!signal.aborted) {
       try {
         await runSession();
       } catch (error) {
         if (signal.aborted) break;
         failures++;
-        if (failures === 1 || failures % 20 === 0)
-          log.warn("feed interrupted, opening again", { reason: reasonOf(error), attempt: failures });
+        const reason = reasonOf(error);
+        if (failures === 1 || reason !== told || failures % 20 === 0)
+          log.warn("feed interrupted, opening again", { reason, attempt: failures });
+        told = reason;
       }
       await pause(retryMs(failures), signal);
     }
@@ -157,6 +163,12 @@ function statusOf({
     heartbeatAgeMs: lag.heartbeatAgeMs(nowMs),
     badMessages,
   };
+}
+
+/** Whose log it is, so that another cluster's store is not read in its place. */
+function clusterAfter(before: Identity | undefined, message: LogMessage): Identity | undefined {
+  if (message.kind !== "change" || message.key !== IDENTITY_KEY || message.op !== "put") return before;
+  return identityOf(message.data()) ?? before;
 }
 
 /** Spread: a server that comes back is not asked by all nodes at once, again and again. */
