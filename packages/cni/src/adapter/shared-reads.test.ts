@@ -3,18 +3,27 @@ import { makeFakeStore } from "@calico/datastore/testing";
 import { expect, test } from "vitest";
 import { shareReads } from "./shared-reads.ts";
 
-test("shareReads: reads of one object at once are one read; a later one reads again", async () => {
+test("shareReads: reads of one object at once are one read; one a second later reads again", async () => {
   const store = makeFakeStore();
   let reads = 0;
   const counted = { ...store, get: (key: string) => (reads++, store.get(key)) };
-  const client = shareReads(resourceClient(counted));
+  let nowMs = 5;
+  const client = shareReads(resourceClient(counted), () => nowMs);
   await resourceClient(store).ensureInitialized();
   const ref = { kind: "ClusterInformation", name: "default" } as const;
   const both = await Promise.all([client.get(ref), client.get(ref), client.get({ kind: "ClusterInformation", name: "other" })]);
   expect(both.map((r) => r.ok)).toEqual([true, true, false]);
   expect(reads).toBe(2);
+  nowMs += 999;
+  await client.get(ref);
+  expect(reads).toBe(2);
+  nowMs += 1;
   await client.get(ref);
   expect(reads).toBe(3);
+  const endpoint = { kind: "WorkloadEndpoint", namespace: "n", name: "w" } as const;
+  await client.get(endpoint);
+  await client.get(endpoint);
+  expect(reads).toBe(5);
 });
 
 test("shareReads: a read that failed is not the answer to later ones", async () => {

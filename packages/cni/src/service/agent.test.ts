@@ -38,13 +38,16 @@ test("DEL while the datastore is away: succeeds, the device is gone; settled whe
   expect(leftIn(world)).toEqual([]);
 });
 
-test("DEL whose device does not go: the address stays the container's until it does", async () => {
+test.for([
+  { name: "device", op: "deleteLink", msg: "cannot remove interface eth0", held: false },
+  { name: "address", op: "deleteAddress", msg: "cannot take the addresses off interface eth0", held: true },
+] as const)("DEL whose $name does not go: an address is given back once the pod does not have it", async ({ op: name, msg, held }) => {
   const world = await makeFakeWorld();
   const agent = agentOf(world);
   await agent.ask();
-  world.fakeKernel.faults.push({ errno: 16, match: (op) => op.do === "deleteLink" });
-  expect((await agent.ask({ CNI_COMMAND: "DEL" })).json).toMatchObject({ code: 102, msg: "cannot remove interface eth0" });
-  expect(leftIn(world)).toContain("/calico/ipam/v2/handle/k8s-pod-network.c1");
+  world.fakeKernel.faults.push({ errno: 16, match: (op) => op.do === name });
+  expect((await agent.ask({ CNI_COMMAND: "DEL" })).json).toMatchObject({ code: 102, msg });
+  expect(leftIn(world).includes("/calico/ipam/v2/handle/k8s-pod-network.c1")).toBe(held);
   expect((await agent.ask({ CNI_COMMAND: "DEL" })).exit).toBe(0);
   expect(leftIn(world)).toEqual([]);
 });

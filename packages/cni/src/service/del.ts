@@ -1,6 +1,6 @@
 /**
- * DEL: the device goes in any case; the endpoint meanwhile, and the address, which may be another pod's at once, when the device is gone. What
- * the datastore cannot do now it does when it is back.
+ * DEL: the device goes in any case; the endpoint meanwhile, and the address, which may be another pod's at once, when this pod has it no more.
+ * What the datastore cannot do now it does when it is back.
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s). Deviation: a datastore that is away fails no DEL.
  */
@@ -20,22 +20,24 @@ const REMOVE_ATTEMPTS = 6;
 
 /** Everything that is not there already is no error. Answers which workload it was. */
 export async function del(ports: Ports, job: Job): Promise<Workload> {
-  const deviceGone = unwirePod(ports.kernel, job.call).finally(() => job.watch.lap("kernel"));
-  const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, deviceGone) });
+  const unwiring = unwirePod(ports.kernel, job.call);
+  const deviceGone = unwiring.then(({ gone }) => gone).finally(() => job.watch.lap("kernel"));
+  const silent = unwiring.then(() => {});
+  const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, silent) });
   for (const outcome of await Promise.allSettled([deviceGone, forgotten])) if (outcome.status === "rejected") throw outcome.reason;
   job.watch.lap("datastore");
   return workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
 }
 
 /** DEL without the pod's side: the endpoint, the address, and the host's end of the pair if it is still there. */
-export async function forget(ports: Ports, { conf, call, settings }: Job, deviceGone: Promise<void> = Promise.resolve()): Promise<void> {
+export async function forget(ports: Ports, { conf, call, settings }: Job, silent: Promise<void> = Promise.resolve()): Promise<void> {
   const node = nodeOf(conf, { files: ports.files, settings });
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
   await checkReady(datastore);
   const [endpoint, address] = await Promise.allSettled([
     removeEndpoint(datastore, workload),
-    deviceGone.then(() => delegateDel(ports, { conf, call, node, datastore })),
+    silent.then(() => delegateDel(ports, { conf, call, node, datastore })),
   ]);
   if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
   for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;

@@ -9,14 +9,32 @@ export async function unwire(kernel: Kernel, hostName: string): Promise<void> {
   await removeLink(kernel.host(), hostName);
 }
 
-/** Take the device out of the pod, if the pod's namespace is still there. */
-export async function unwirePod(kernel: Kernel, o: { readonly netns: string; readonly ifName: string }): Promise<void> {
+/**
+ * Take the device out of the pod, if the pod's namespace is still there. Resolves when the pod has no address any more, which is at once;
+ * the kernel takes some 20 ms for the device (`gone`).
+ */
+export async function unwirePod(
+  kernel: Kernel,
+  o: { readonly netns: string; readonly ifName: string },
+): Promise<{ readonly gone: Promise<void> }> {
   const pod = o.netns === "" ? undefined : kernel.pod(o.netns);
-  if (pod === undefined) return;
+  if (pod === undefined) return { gone: Promise.resolve() };
   try {
-    await removeLink(pod, o.ifName);
-  } finally {
+    await removeAddresses(pod, o.ifName);
+    return { gone: removeLink(pod, o.ifName).finally(() => pod.close()) };
+  } catch (e) {
     pod.close();
+    throw e;
+  }
+}
+
+async function removeAddresses(pod: Netlink, link: string): Promise<void> {
+  if ((await pod.link(link)) === undefined) return;
+  const addresses = await pod.addresses({ link });
+  const results = await pod.apply(addresses.map(({ cidr }) => ({ do: "deleteAddress", link, cidr })));
+  for (const result of results) {
+    if (!result.ok && !["ENODEV", "EADDRNOTAVAIL"].includes(result.error.code))
+      throw new CniFault("kernel", `cannot take the addresses off interface ${link}`, result.error.message);
   }
 }
 

@@ -100,15 +100,32 @@ export function printTableChange(
 ): string {
   const { write, remove, rehook } = change;
   if (write.length + remove.length + rehook.length === 0) return "";
+  const inserted = new Map(write.map((chain) => [chain, insertions(chain, context.seen.chains.get(chain.name))]));
+  const rewritten = write.filter((chain) => inserted.get(chain) === undefined);
   const lines = [
     `*${table}`,
-    ...[...write.map((c) => c.name), ...remove].map((name) => `:${name} - [0:0]`),
-    ...write.flatMap((chain) => chainLines(chain)),
+    ...[...rewritten.map((c) => c.name), ...remove].map((name) => `:${name} - [0:0]`),
+    ...write.flatMap((chain) => inserted.get(chain) ?? chainLines(chain)),
     ...rehook.flatMap((chain) => rehookLines(chain, context)),
     ...remove.map((name) => `-X ${name}`),
     "COMMIT",
   ];
   return lines.map((line) => `${line}\n`).join("");
+}
+
+/**
+ * The lines that put in what the kernel's chain lacks; undefined where that does not make it the wanted one. By number, as of the last look:
+ * if somebody changed the chain since, a rule may stand too low, where it is met too late and its traffic dropped, until the next look.
+ */
+function insertions(chain: RenderedChain, seen: readonly string[] | undefined): readonly string[] | undefined {
+  if (seen === undefined || seen.length === 0) return undefined;
+  let met = 0;
+  const lines = chainLines(chain, "").flatMap((rule, i) => {
+    if (chain.hashes[i] !== seen[met]) return [`-I ${chain.name} ${i + 1} ${rule}`];
+    met++;
+    return [];
+  });
+  return met === seen.length ? lines : undefined;
 }
 
 /** Our rules go by their own text, never by number: somebody may have put a rule in since we looked. */

@@ -2,7 +2,7 @@
  * Rules to text, with the mark that makes each recognisable after a restart.
  *
  * A mark hashes the chain's name and every rule up to its own, so that equal marks mean an equal chain, and a change in the
- * middle changes all marks below it.
+ * middle changes all marks below it. Where rules come and go one by one, a mark hashes its own rule alone, so that the others stay.
  *
  * Source: Calico felix/generictables/rule_hashes.go; facts: comment `cali:` and 16 characters of URL-safe base64 of SHA-256.
  */
@@ -15,13 +15,13 @@ const HASH_LENGTH = 16;
 const MAX_COMMENT = 255;
 
 /** A chain with its marks. The empty chain is a chain too: it returns. */
-export function renderChain(name: string, rules: readonly Rule[]): RenderedChain {
+export function renderChain(name: string, rules: readonly Rule[], o: { readonly marks?: "chained" | "each" } = {}): RenderedChain {
   const bodies: string[] = [];
   const hashes: string[] = [];
   let hash = name;
   for (const rule of rules) {
     const body = printRule(rule);
-    hash = sha256Base64Url(hash + body, HASH_LENGTH);
+    hash = sha256Base64Url((o.marks === "each" ? name : hash) + body, HASH_LENGTH);
     hashes.push(hash);
     bodies.push(body);
   }
@@ -65,5 +65,5 @@ export function safeComment(text: string): string {
 /** True if both are the same text for the kernel. */
 export function sameChain(a: RenderedChain | undefined, b: RenderedChain | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return a.hashes.length === b.hashes.length && a.hashes.at(-1) === b.hashes.at(-1);
+  return a.hashes.length === b.hashes.length && a.hashes.every((hash, i) => hash === b.hashes[i]);
 }

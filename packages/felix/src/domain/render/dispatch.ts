@@ -1,6 +1,9 @@
 /**
  * Dispatch by interface: from the one place where workloads' packets pass to the chain of the right workload.
  *
+ * A new workload is one rule put in between, so that nothing is taken out: the kernel makes whoever takes a rule out wait for every
+ * reader of the tables, some 15 ms, and CNI's ADD with it.
+ *
  * Interfaces that share the character after the prefix share a sub-chain, so that a packet meets some sixteenth of the rules and
  * a new workload rewrites one small chain. An interface without an entry is dropped: a veth carries nothing before its
  * policy is there.
@@ -28,7 +31,8 @@ export function subChainName(side: DispatchSide, bucket: string): string {
 /** A sub-chain, or undefined when the bucket is so small that its rules stand in the root. */
 export function renderSubChain(side: DispatchSide, bucket: string, ifaces: readonly string[]): RenderedChain | undefined {
   if (!needsSubChain(bucket, ifaces)) return undefined;
-  return renderChain(subChainName(side, bucket), [...ifaces.toSorted().map((iface) => gotoEndpoint(side, iface)), unknown(side)]);
+  const rules = [...ifaces.toSorted().map((iface) => gotoEndpoint(side, iface)), unknown(side)];
+  return renderChain(subChainName(side, bucket), rules, { marks: "each" });
 }
 
 export function renderRoot(side: DispatchSide, buckets: ReadonlyMap<string, ReadonlySet<string>>): RenderedChain {
@@ -39,7 +43,7 @@ export function renderRoot(side: DispatchSide, buckets: ReadonlyMap<string, Read
       if (!needsSubChain(bucket, names)) return names.map((iface) => gotoEndpoint(side, iface));
       return [{ match: `${FLAG[side]} ${INTERFACE_PREFIX}${bucket}+`, action: `--goto ${subChainName(side, bucket)}` }];
     });
-  return renderChain(DISPATCH[side], [...rules, unknown(side)]);
+  return renderChain(DISPATCH[side], [...rules, unknown(side)], { marks: "each" });
 }
 
 function needsSubChain(bucket: string, ifaces: readonly string[]): boolean {
