@@ -342,6 +342,29 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   }
 }
 
+test("reports: an agent that says much keeps little on the stream, and the stream has a size that it does not pass", async () => {
+  const reporter = openReporter({ servers: nats.servers, component: "felix", node: "talks-much", log: recordingLogger() });
+  cleanups.push(() => reporter.close());
+  const nc = await connect({ servers: nats.servers });
+  cleanups.push(() => nc.close());
+  const jsm = await jetstreamManager(nc);
+  const count = async () => (await jsm.streams.info("CALICO_NODE", { subjects_filter: "calico.*.felix.talks-much" })).state;
+  const body = { healthy: true, inSync: true, version: "0", detail: {} };
+  await until(async () => {
+    reporter.status({ ...body, revision: 0 });
+    return (await count().catch(() => undefined))?.subjects?.["calico.status.felix.talks-much"] !== undefined;
+  });
+  const before = (await count()).last_seq;
+  for (let revision = 1; revision <= 500; revision++) {
+    reporter.status({ ...body, revision });
+    reporter.applied({ revision, stages: { busMs: 1, calcMs: 2, kernelMs: 3 }, changed: [], repaired: [], at: new Date().toISOString() });
+  }
+  await until(async () => (await count()).last_seq >= before + 1000);
+  expect((await count()).subjects).toEqual({ "calico.status.felix.talks-much": 64, "calico.applied.felix.talks-much": 64 });
+  const { max_bytes, max_age, discard } = (await jsm.streams.info("CALICO_NODE")).config;
+  expect({ max_bytes, max_age, discard }).toEqual({ max_bytes: 256 * 2 ** 20, max_age: 3600e9, discard: "old" });
+});
+
 test("a feed that opens session after session while keys change all the time never says that one was deleted", async () => {
   syncer();
   let leave = async () => {};
