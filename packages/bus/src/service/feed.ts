@@ -107,17 +107,14 @@ export function makeFeed(reader: LogReader, settings: FeedSettings): Feed {
   }
 
   async function run(): Promise<void> {
-    let told = "";
+    const tell = tellInterruptions(log);
     while (!signal.aborted) {
       try {
         await runSession();
       } catch (error) {
         if (signal.aborted) break;
         failures++;
-        const reason = reasonOf(error);
-        if (failures === 1 || reason !== told || failures % 20 === 0)
-          log.warn("feed interrupted, opening again", { reason, attempt: failures });
-        told = reason;
+        tell(reasonOf(error), failures);
       }
       await pause(retryMs(failures), signal);
     }
@@ -169,6 +166,15 @@ function statusOf({
 function clusterAfter(before: Identity | undefined, message: LogMessage): Identity | undefined {
   if (message.kind !== "change" || message.key !== IDENTITY_KEY || message.op !== "put") return before;
   return identityOf(message.data()) ?? before;
+}
+
+/** The first of a row, each other reason, and now and then. */
+function tellInterruptions(log: Logger): (reason: string, attempt: number) => void {
+  let told = "";
+  return (reason, attempt) => {
+    if (attempt === 1 || reason !== told || attempt % 20 === 0) log.warn("feed interrupted, opening again", { reason, attempt });
+    told = reason;
+  };
 }
 
 /** Spread: a server that comes back is not asked by all nodes at once, again and again. */
