@@ -171,6 +171,15 @@ test.for([
     },
     says: "the log does not go on where it was read",
   },
+  {
+    name: "of which the leader tells otherwise",
+    harm: async () => {
+      const { created, state } = await jsm.streams.info("CALICO");
+      raw.publish("calico.tail", encodeFrame({ created, after: state.last_seq - 1, messages: [put(77), put(78)] }));
+      await raw.flush();
+    },
+    says: "the log does not go on where it was read",
+  },
   { name: "made again", harm: async () => void (await jsm.streams.delete("CALICO")), says: "the log was removed and made again" },
 ])("frames: a log that is not the one that was read ends the session: $name", async ({ harm, says }) => {
   await jsm.streams.delete("CALICO").catch(() => false);

@@ -4,6 +4,8 @@ import { decodeEntry, decodeMessage } from "./headers.ts";
 import type { Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
 
+const READ_LIMIT_MS = 30_000;
+
 /**
  * The last message of each key, without data; read up to `untilSeq`, or to the newest one there is.
  *
@@ -16,18 +18,20 @@ export async function readEntries(
   const entries = new Map<string, LogEntry>();
   let complete = false;
   const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
+  const late = setTimeout(() => void session.close(), READ_LIMIT_MS);
   try {
     if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, complete };
     for await (const message of session.messages) {
       const entry = decodeEntry(message);
       if (entry !== undefined) entries.set(entry.key, entry);
       complete ||= decodeMessage(message).kind === "complete";
-      if (message.seq >= (untilSeq ?? session.lastSeq)) break;
+      if (message.seq >= (untilSeq ?? session.lastSeq)) return { entries, complete };
     }
   } finally {
+    clearTimeout(late);
     await session.close();
   }
-  return { entries, complete };
+  throw new Error(`Cannot read the log: its end did not come within ${READ_LIMIT_MS / 1000} s`);
 }
 
 /** The data of a subject's last message. Nodes may not ask for it. */

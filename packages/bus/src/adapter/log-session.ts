@@ -13,6 +13,8 @@ const LOG = { stream: STREAM, filter: `${SUBJECT_ROOT}.>` } as const;
 const MAX_MISSING = 20_000;
 const TRIES = 8;
 const RETRY_MS = 250;
+/** Frames that came during a snapshot are read at its end, all at once. */
+const LOOK_BACK_MS = 3000;
 
 /** The newest message that was read; its `mark` tells a log that lost its end and went on otherwise. */
 interface Position {
@@ -41,6 +43,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
   }
   const { lastSeq, created } = reading;
   let position: Position = { seq: 0, mark: () => "" };
+  let lookBackMs = 0;
 
   /** Until all that was there when the session began has come. */
   async function* readUntilLast(session: StreamSession): AsyncGenerator<{ readonly message: JsMsg; readonly decoded: LogMessage }> {
@@ -75,17 +78,26 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
       } catch (error) {
         await reading?.close();
         if (error instanceof OtherLog || attempt === TRIES || closing.signal.aborted) throw error;
-        await pause(RETRY_MS * attempt, closing.signal); // a server that has just come back does not answer at first
+        await pause(RETRY_MS * attempt * (0.5 + Math.random()), closing.signal); // a server that has just come back does not answer at first
         await nats.use(closing.signal);
       }
     }
   }
 
+  /** The leader tells of less than was read: a frame from before the snapshot's end, or the log has lost its end. */
+  async function* lookBack(): AsyncGenerator<readonly LogMessage[]> {
+    if (Date.now() < lookBackMs) return;
+    yield* mend();
+    lookBackMs = Date.now() + LOOK_BACK_MS;
+  }
+
   async function* follow({ created: of, after, messages: stored }: Frame): AsyncGenerator<readonly LogMessage[]> {
     if (of !== created || after > position.seq) yield* mend();
     if (of !== created || after > position.seq) return log.warn("frame of another log passed over", { created: of, after });
+    const same = stored[position.seq - after - 1];
+    if (same !== undefined && markOfFrame(same) !== position.mark()) throw new OtherLog("the log does not go on where it was read");
     const fresh = stored.slice(position.seq - after);
-    if (fresh.length === 0) return;
+    if (fresh.length === 0) return after + stored.length < position.seq ? yield* lookBack() : undefined;
     const first = position.seq + 1;
     position = { seq: position.seq + fresh.length, mark: () => markOfFrame(fresh.at(-1)!) };
     yield fresh.map((message, i) => fromFrame(message, first + i));
@@ -94,6 +106,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
   async function* messages(): AsyncGenerator<readonly LogMessage[]> {
     if (reading !== undefined) for await (const { decoded } of readUntilLast(reading)) yield [decoded];
     await reading?.close();
+    lookBackMs = Date.now() + LOOK_BACK_MS;
     for (;;) {
       const next = await tail.next();
       if (next === "missed") yield* mend();

@@ -23,7 +23,9 @@ export function makeNatsReader(nats: Nats, log: Logger): LogReader {
       },
     });
   }
-  void hear().catch(() => {}); // closed before it was ever connected
+  const hearAgain = () => void hear().catch(() => {}); // closed before it is connected
+  hearAgain();
+  nats.onDisconnect(hearAgain);
   return {
     onHeartbeat: (listener) => void listeners.push(listener),
     rehome: () => nats.rehome(),

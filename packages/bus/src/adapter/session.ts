@@ -1,6 +1,6 @@
 import { AckPolicy, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
-import type { Nats } from "./nats.ts";
+import { type Nats, REQUEST_TIMEOUT_MS } from "./nats.ts";
 
 /** The last message of each subject of a stream (`history`: every message that it keeps), then all that follow, without a gap. */
 export interface StreamSession {
@@ -42,7 +42,7 @@ export async function openSession(
     readonly fromSeq?: number;
   },
 ): Promise<StreamSession> {
-  const { js, jsm } = await nats.use();
+  const { js, jsm } = await nats.use(AbortSignal.timeout(REQUEST_TIMEOUT_MS));
   const config: Partial<ConsumerConfig> = {
     ...startOf(o),
     filter_subject: o.filter,

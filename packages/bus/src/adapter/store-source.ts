@@ -14,7 +14,11 @@ export function makeStoreSource(openStore: () => Promise<Store>, maxPayload?: ()
   return {
     async open(_signal, known) {
       const largest = maxDataOctets(maxPayload === undefined ? Infinity : maxPayload());
-      return await openSession(await (store ??= openStore()), { largest, known });
+      store ??= openStore().catch((error: unknown) => {
+        store = undefined;
+        throw error;
+      });
+      return await openSession(await store, { largest, known });
     },
     async close() {
       const opened = store;

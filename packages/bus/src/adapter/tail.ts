@@ -41,6 +41,7 @@ export async function openTail(nats: Nats, { log, signal }: { readonly log: Logg
   /** nats.js subscribes again by itself after a reconnect, and not over a connection that had to be dialled anew. */
   async function listen(): Promise<void> {
     const { nc } = await nats.use(signal);
+    if (failed !== undefined) throw failed;
     if (heard?.nc === nc && !heard.subscription.isClosed()) return;
     const subscription = nc.subscribe(TAIL_SUBJECT, {
       callback: (error, message) => (error === null ? push(message.string()) : fail(error)),

@@ -56,6 +56,8 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
 
   function takeChange(message: Change): FeedEvent[] {
     const { key, op, revision: at } = message;
+    const ref = parseKey(key);
+    if (ref === undefined || !kinds.has(ref.ref.kind)) return [];
     session?.older.delete(key);
     if (session !== undefined && at < session.least && known.get(key) !== at) {
       session.older.set(key, message);
@@ -63,8 +65,6 @@ export function makeFeedState(kinds: ReadonlySet<Kind>, onBad: (key: string, rev
       return [];
     }
     const seen = session === undefined && message.seenAt !== undefined ? { seenAt: message.seenAt } : undefined;
-    const ref = parseKey(key);
-    if (ref === undefined || !kinds.has(ref.ref.kind)) return [];
     if (op === "delete") {
       session?.seen.delete(key);
       return known.delete(key) ? [{ kind: "deleted", key, ref, revision: at, ...seen }] : [];

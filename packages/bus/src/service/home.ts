@@ -30,7 +30,14 @@ export interface HomeOptions {
 
 const MAX_WAIT_MS = 60_000;
 
-export function makeHome({ reader, fallback, first = "nats", limits, lag, log, position, onSwitch }: HomeOptions): Home {
+/** Up to a half later, each agent in its own way: when the leader goes, all miss it at once, and etcd is not listed by all at once. */
+function spread({ rehomeMs, fallBackMs, returnMs }: HomingLimits): HomingLimits {
+  const by = 1 + Math.random() / 2;
+  return { rehomeMs: rehomeMs * by, fallBackMs: fallBackMs * by, returnMs: returnMs * by };
+}
+
+export function makeHome({ reader, fallback, first = "nats", limits: shared, lag, log, position, onSwitch }: HomeOptions): Home {
+  const limits = spread(shared);
   let source = first;
   let wanted = first;
   let rehomedMs = Number.NEGATIVE_INFINITY;

@@ -52,6 +52,16 @@ test.for([
   expect(leftIn(world)).toEqual([]);
 });
 
+test("DEL whose address does not go, and no datastore: the kernel's error is the answer, and the agent lives", async () => {
+  const world = await makeFakeWorld();
+  const agent = agentOf(world);
+  await agent.ask();
+  takeAway(world);
+  world.fakeKernel.faults.push({ errno: 1, match: (op) => op.do === "deleteAddress" });
+  expect((await agent.ask({ CNI_COMMAND: "DEL" })).json).toMatchObject({ code: 102, msg: "cannot take the addresses off interface eth0" });
+  expect((await agent.ask({ CNI_COMMAND: "DEL" })).exit).toBe(0);
+});
+
 test("a delete that waits holds no secret", async () => {
   const world = await makeFakeWorld();
   takeAway(world);

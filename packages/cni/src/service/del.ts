@@ -23,6 +23,7 @@ export async function del(ports: Ports, job: Job): Promise<Workload> {
   const unwiring = unwirePod(ports.kernel, job.call);
   const deviceGone = unwiring.then(({ gone }) => gone).finally(() => job.watch.lap("kernel"));
   const silent = unwiring.then(() => {});
+  silent.catch(() => {}); // who waits for it, and deviceGone, see the error
   const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, silent) });
   for (const outcome of await Promise.allSettled([deviceGone, forgotten])) if (outcome.status === "rejected") throw outcome.reason;
   job.watch.lap("datastore");
@@ -35,10 +36,10 @@ export async function forget(ports: Ports, { conf, call, settings }: Job, silent
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
   await checkReady(datastore);
-  const [endpoint, address] = await Promise.allSettled([
-    removeEndpoint(datastore, workload),
-    silent.then(() => delegateDel(ports, { conf, call, node, datastore })),
-  ]);
+  const removed = removeEndpoint(datastore, workload);
+  // While the endpoint stands, its address is the old pod's in every node's sets.
+  const free = Promise.all([silent, removed]);
+  const [endpoint, address] = await Promise.allSettled([removed, free.then(() => delegateDel(ports, { conf, call, node, datastore }))]);
   if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
   for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
 }

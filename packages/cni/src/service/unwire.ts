@@ -1,6 +1,6 @@
 /** Taking a pod's device away, from either side; what is gone already is no error. */
 import { NetlinkError } from "@calico/linux";
-import type { Netlink } from "@calico/linux";
+import type { Address, Netlink } from "@calico/linux";
 import { CniFault } from "../domain/fault.ts";
 import type { Kernel } from "../ports.ts";
 
@@ -28,9 +28,18 @@ export async function unwirePod(
   }
 }
 
+/** None of a link that is not there, or goes meanwhile. */
+async function addressesOf(pod: Netlink, link: string): Promise<readonly Address[]> {
+  try {
+    return (await pod.link(link)) === undefined ? [] : await pod.addresses({ link });
+  } catch (e) {
+    if (e instanceof NetlinkError && e.code === "ENODEV") return [];
+    throw new CniFault("kernel", `cannot read the addresses of interface ${link}`, e instanceof Error ? e.message : String(e));
+  }
+}
+
 async function removeAddresses(pod: Netlink, link: string): Promise<void> {
-  if ((await pod.link(link)) === undefined) return;
-  const addresses = await pod.addresses({ link });
+  const addresses = await addressesOf(pod, link);
   const results = await pod.apply(addresses.map(({ cidr }) => ({ do: "deleteAddress", link, cidr })));
   for (const result of results) {
     if (!result.ok && !["ENODEV", "EADDRNOTAVAIL"].includes(result.error.code))

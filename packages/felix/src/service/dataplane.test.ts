@@ -115,6 +115,16 @@ test("Dataplane: a policy chain that the kernel refuses becomes a drop; the othe
   );
   expect(t.iptables.rules("filter", "cali-pi-np/default/p")!.join()).not.toContain("Refused");
   expect(t.dataplane.describe()).toMatchObject({ refusedChains: 0 });
+  // One more rule at the end of a chain that is there already is put in, not written with the whole chain.
+  t.iptables.restore = async (text, options) => {
+    const bad = text.split("\n").find((line) => line.startsWith("-I cali-pi-np/default/p ") && line.includes("--match-set"));
+    return bad === undefined ? restore(text, options) : { ok: false, error: { kind: "refused", text: bad, message: "refused" } };
+  };
+  const more = [{ action: "Allow" as const }, { action: "Allow" as const, source: { selector: "app == 'x'" } }];
+  const grown = updated(aPolicy("p", { selector: "app == 'web'", ingress: more }, "default"));
+  expect((await t.apply(grown)).failures).toEqual(["refused"]);
+  expect((await t.apply()).failures).toEqual([]);
+  expect(t.iptables.rules("filter", "cali-pi-np/default/p")).toEqual([expect.stringMatching(/-j DROP$/)]);
 });
 
 test("Dataplane: sets go after the rules that used them", async () => {

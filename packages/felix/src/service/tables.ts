@@ -111,7 +111,7 @@ export class Tables {
   }
 
   #refuse(line: string | undefined): void {
-    const name = line?.startsWith("-A ") ? line.split(" ")[1]! : undefined;
+    const name = /^-[AI] (\S+)/.exec(line ?? "")?.[1];
     if (name === undefined || !ONE_OBJECTS.test(name)) return;
     const chain = this.#program.chains.get(tableKey(this.family, "filter"))?.get(name);
     if (chain !== undefined) this.#refused.set(name, chain.hashes.at(-1));
