@@ -99,8 +99,9 @@ while (!caughtUp() && Date.now() < end) await new Promise((resolve) => setTimeou
 const { items } = await store.list(prefix);
 const inStore = Object.fromEntries(items.map((kv) => [kv.key, (JSON.parse(kv.value) as { n: number }).n]));
 clearInterval(saying);
+const own = [...applied].filter(([key]) => key.startsWith(prefix)); // another exercise may have left its keys
 console.log(
-  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(applied), inStore, unknown }),
+  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(own), inStore, unknown }),
 );
 stop.abort();
 await following;

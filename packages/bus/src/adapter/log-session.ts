@@ -74,6 +74,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
       try {
         reading = await openSession(nats, { ...LOG, history: true, fromSeq: Math.max(1, position.seq) });
         yield* readMissing(reading);
+        lookBackMs = Date.now() + LOOK_BACK_MS;
         return await reading.close();
       } catch (error) {
         await reading?.close();
@@ -84,20 +85,17 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     }
   }
 
-  /** The leader tells of less than was read: a frame from before the snapshot's end, or the log has lost its end. */
-  async function* lookBack(): AsyncGenerator<readonly LogMessage[]> {
-    if (Date.now() < lookBackMs) return;
-    yield* mend();
-    lookBackMs = Date.now() + LOOK_BACK_MS;
-  }
-
   async function* follow({ created: of, after, messages: stored }: Frame): AsyncGenerator<readonly LogMessage[]> {
     if (of !== created || after > position.seq) yield* mend();
     if (of !== created || after > position.seq) return log.warn("frame of another log passed over", { created: of, after });
     const same = stored[position.seq - after - 1];
     if (same !== undefined && markOfFrame(same) !== position.mark()) throw new OtherLog("the log does not go on where it was read");
     const fresh = stored.slice(position.seq - after);
-    if (fresh.length === 0) return after + stored.length < position.seq ? yield* lookBack() : undefined;
+    if (fresh.length === 0) {
+      // The leader tells of less than was read: a frame from before the snapshot's end, or the log has lost its end.
+      if (after + stored.length < position.seq && Date.now() >= lookBackMs) yield* mend();
+      return;
+    }
     const first = position.seq + 1;
     position = { seq: position.seq + fresh.length, mark: () => markOfFrame(fresh.at(-1)!) };
     yield fresh.map((message, i) => fromFrame(message, first + i));
@@ -105,8 +103,8 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
 
   async function* messages(): AsyncGenerator<readonly LogMessage[]> {
     if (reading !== undefined) for await (const { decoded } of readUntilLast(reading)) yield [decoded];
-    await reading?.close();
     lookBackMs = Date.now() + LOOK_BACK_MS;
+    await reading?.close();
     for (;;) {
       const next = await tail.next();
       if (next === "missed") yield* mend();
