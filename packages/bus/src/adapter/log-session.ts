@@ -33,15 +33,9 @@ class OtherLog extends Error {}
  */
 export async function openLogSession(nats: Nats, log: Logger): Promise<LogSession> {
   const closing = new AbortController();
-  const tail = await openTail(nats, { log, signal: closing.signal });
-  let reading: StreamSession | undefined;
-  try {
-    reading = await openSession(nats, LOG);
-  } catch (error) {
-    tail.close();
-    throw error;
-  }
-  const { lastSeq, created } = reading;
+  const { tail, snapshot } = await begin(nats, { log, signal: closing.signal });
+  const { lastSeq, created } = snapshot;
+  let reading: StreamSession = snapshot;
   let position: Position = { seq: 0, mark: () => "" };
   let lookBackMs = 0;
 
@@ -77,7 +71,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
         lookBackMs = Date.now() + LOOK_BACK_MS;
         return await reading.close();
       } catch (error) {
-        await reading?.close();
+        await reading.close();
         if (error instanceof OtherLog || attempt === TRIES || closing.signal.aborted) throw error;
         await pause(RETRY_MS * attempt * (0.5 + Math.random()), closing.signal); // a server that has just come back does not answer at first
         await nats.use(closing.signal);
@@ -102,9 +96,9 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
   }
 
   async function* messages(): AsyncGenerator<readonly LogMessage[]> {
-    if (reading !== undefined) for await (const { decoded } of readUntilLast(reading)) yield [decoded];
+    for await (const { decoded } of readUntilLast(snapshot)) yield [decoded];
     lookBackMs = Date.now() + LOOK_BACK_MS;
-    await reading?.close();
+    await snapshot.close();
     for (;;) {
       const next = await tail.next();
       if (next === "missed") yield* mend();
@@ -119,9 +113,20 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     async close() {
       closing.abort(new Error("the session was closed"));
       tail.close();
-      await reading?.close();
+      await reading.close();
     },
   };
+}
+
+/** The tail is heard before the snapshot is asked for, so that nothing falls between the two. */
+async function begin(nats: Nats, o: { readonly log: Logger; readonly signal: AbortSignal }) {
+  const tail = await openTail(nats, o);
+  try {
+    return { tail, snapshot: await openSession(nats, LOG) };
+  } catch (error) {
+    tail.close();
+    throw error;
+  }
 }
 
 function fromFrame({ op, revision, seenAt, key, data }: FrameMessage, seq: number): LogMessage {

@@ -59,8 +59,8 @@ export async function openSession(
   const consumer = await js.consumers.get(o.stream, name);
   const messages = await consumer.consume({
     max_messages: o.history === true ? 5000 : 500,
-    expires: 30_000,
-    idle_heartbeat: 5000, // two that are missing end the session: a reader that is busy for a second must not begin anew; a dead server is seen by pings
+    expires: 10_000,
+    idle_heartbeat: 2000, // two that are missing end the session: a reader that is busy for a second must not begin anew; a dead server is seen by pings
     abort_on_missing_resource: true,
   });
   const unlisten = nats.onDisconnect(() => messages.stop(new Error("nats disconnected")));
