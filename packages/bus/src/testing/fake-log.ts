@@ -114,7 +114,9 @@ export function makeFakeLog(): FakeLog {
     },
     failNextAppend: (how) => void (failing = how),
     disconnect: () => breakAll("disconnected"),
-    freeze: (leader) => void frozen.set(leader, Promise.withResolvers()),
+    freeze(leader) {
+      if (!frozen.has(leader)) frozen.set(leader, Promise.withResolvers());
+    },
     thaw(leader) {
       frozen.get(leader)?.resolve();
       frozen.delete(leader);
