@@ -1,10 +1,11 @@
 import type { Logger } from "@calico/daemon";
-import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
+import { AckPolicy, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
 import { FENCE_SUBJECT, STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogMessage } from "../ports.ts";
 import { decodeMessage } from "./headers.ts";
 import { type Nats, type NatsOptions, openNats } from "./nats.ts";
+import { watchStatus } from "./session.ts";
 
 /** One message that the log still keeps, and when the log took it. A `fence` begins a leader's session, `complete` ends its catching up. */
 export type HistoryMessage = { readonly atMs: number } & (
@@ -88,7 +89,7 @@ async function readUntil(nats: Nats, lastSeq: number, take: (message: HistoryMes
   });
   const fail = (why: string) => done.reject(new Error(why));
   const unlisten = nats.onDisconnect(() => fail("the connection was lost while reading: try again"));
-  void failOnStatus(messages, fail);
+  void watchStatus(messages, fail);
   try {
     await done.promise;
   } finally {
@@ -96,19 +97,6 @@ async function readUntil(nats: Nats, lastSeq: number, take: (message: HistoryMes
     messages.stop();
     if (nats.connected) await jsm.consumers.delete(STREAM, name).catch(() => false);
   }
-}
-
-/** What the consumer says when it may not be what it was. */
-const BROKEN: ReadonlySet<string> = new Set([
-  "heartbeats_missed",
-  "consumer_not_found",
-  "consumer_deleted",
-  "stream_not_found",
-  "no_responders",
-]);
-
-async function failOnStatus(messages: ConsumerMessages, fail: (why: string) => void): Promise<void> {
-  for await (const { type } of messages.status()) if (BROKEN.has(type)) fail(`the consumer broke: ${type.replaceAll("_", " ")}`);
 }
 
 function historyMessage(message: JsMsg): HistoryMessage {

@@ -64,7 +64,7 @@ export async function openSession(
     abort_on_missing_resource: true,
   });
   const unlisten = nats.onDisconnect(() => messages.stop(new Error("nats disconnected")));
-  void watchStatus(messages);
+  void watchStatus(messages, (why) => messages.stop(new Error(why)));
   return {
     lastSeq: state.last_seq,
     created,
@@ -85,10 +85,9 @@ function startOf(o: { readonly history?: boolean; readonly fromSeq?: number }): 
   return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: o.fromSeq };
 }
 
-async function watchStatus(messages: ConsumerMessages): Promise<void> {
-  for await (const status of messages.status()) {
-    if (BROKEN.has(status.type)) messages.stop(new Error(`the consumer broke: ${status.type.replaceAll("_", " ")}`));
-  }
+/** Tells `fail` why, when the consumer may not be what it was. Ends with the messages. */
+export async function watchStatus(messages: ConsumerMessages, fail: (why: string) => void): Promise<void> {
+  for await (const { type } of messages.status()) if (BROKEN.has(type)) fail(`the consumer broke: ${type.replaceAll("_", " ")}`);
 }
 
 async function* withoutGap(messages: AsyncIterable<JsMsg>): AsyncGenerator<JsMsg> {
