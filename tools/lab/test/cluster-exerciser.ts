@@ -1,10 +1,11 @@
 /** Runs in the cluster's client namespace: counts up in etcd by compare-and-swap, follows the bus, and says both each 100 ms. */
+import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { openFeed } from "@calico/bus";
 import { makeLogger } from "@calico/daemon";
 import { openEtcd } from "@calico/datastore";
 
-const [etcd = "", nats = "", prefix = "", sources = ""] = process.argv.slice(2);
+const [etcd = "", nats = "", prefix = "", sources = "", limitMs = ""] = process.argv.slice(2);
 const log = makeLogger({ component: "exerciser", level: "warn" });
 const stop = new AbortController();
 const stopWriting = new AbortController();
@@ -94,14 +95,15 @@ while (writing) await new Promise((resolve) => setTimeout(resolve, 50));
 stopWriting.abort();
 await counting;
 const caughtUp = () => [...ackedOf].every(([key, { n }]) => (applied.get(key)?.n ?? 0) >= n);
-const end = Date.now() + 20_000;
-while (!caughtUp() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50));
+const [stopped, bound] = [performance.now(), Number(limitMs)];
+while (!caughtUp() && performance.now() - stopped < bound) await new Promise((resolve) => setTimeout(resolve, 50));
+const caughtUpMs = Math.round(performance.now() - stopped);
 const { items } = await store.list(prefix);
 const inStore = Object.fromEntries(items.map((kv) => [kv.key, (JSON.parse(kv.value) as { n: number }).n]));
 clearInterval(saying);
 const own = [...applied].filter(([key]) => key.startsWith(prefix)); // another exercise may have left its keys
 console.log(
-  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(own), inStore, unknown }),
+  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(own), inStore, unknown, caughtUpMs }),
 );
 stop.abort();
 await following;
