@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { affinityKey, blockKey, handleKey, keyOf, parseKey } from "./keys.ts";
 import { ALL_KINDS, KINDS } from "./kinds.ts";
-import { parseWepName, vethName, wepName } from "./names.ts";
+import { isVmHandle, parseWepName, vethName, vmHandle, wepName } from "./names.ts";
 import type { ObjectRef } from "./kinds.ts";
 
 const ROOT = "/calico/resources/v3/projectcalico.org";
@@ -159,4 +159,19 @@ test("parseKey: never throws, and what it takes is what keyOf makes", () => {
       expect(parseKey(keyOf(parsed.ref))).toEqual(parsed);
     }),
   );
+});
+
+test("vmHandle: a machine's name in full, or hashed when it does not fit; isVmHandle knows both, and no container's", () => {
+  const vm = { namespace: "default", name: "vm1.example" };
+  expect(vmHandle("k8s-pod-network", vm)).toBe("k8s-pod-network.vmi.default.vm1.example");
+  const long = { namespace: "n".repeat(63), name: "v".repeat(63) };
+  const hashed = vmHandle("k8s-pod-network", long);
+  expect(hashed).toMatch(/^k8s-pod-network\.vmi\._[\w-]{43,}$/);
+  expect([hashed, vmHandle("net", vm), vmHandle("a.vmi.b", vm)].map((h) => [isVmHandle(h), isVmHandle(h, vm)])).toEqual([
+    [true, false],
+    [true, true],
+    [true, true],
+  ]);
+  expect(isVmHandle(hashed, long)).toBe(true);
+  expect(isVmHandle("k8s-pod-network.0a1b2c3d4e5f")).toBe(false);
 });

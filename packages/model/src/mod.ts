@@ -49,7 +49,7 @@ export {
 } from "./keys.ts";
 
 export type { WepNameParts } from "./names.ts";
-export { parseWepName, vethName, wepName } from "./names.ts";
+export { isVmHandle, parseWepName, vethName, vmHandle, wepName } from "./names.ts";
 
 export type { ComparisonOp, SelectorNode } from "./selector/ast.ts";
 export { andOf, formatSelector, mapLeaves, notOf, prefixLabels, usesGlobal } from "./selector/ast.ts";

@@ -1,10 +1,11 @@
 /**
- * Names that Calico computes: of workload endpoints, and of the host side of a pod's veth.
+ * Names that Calico computes: of workload endpoints, of the host side of a pod's veth, and of what a virtual machine's addresses hang on.
  *
- * Source: calico libcalico-go/lib/names/workloadendpoint.go; libcalico-go/lib/backend/k8s/conversion (VethNameForWorkload).
+ * Source: calico libcalico-go/lib/names/workloadendpoint.go; libcalico-go/lib/backend/k8s/conversion (VethNameForWorkload);
+ * libcalico-go/lib/ipam/vmipam (CreateVMHandleID), libcalico-go/lib/hash (GetLengthLimitedID).
  */
 import { err, ok } from "./result.ts";
-import { sha1Hex } from "./adapter/hash.ts";
+import { sha1Hex, sha256Base64Url } from "./adapter/hash.ts";
 import type { Result } from "./result.ts";
 
 /** `pod` for orchestrator k8s, `containerId` for cni, `workload` for others. */
@@ -65,4 +66,22 @@ function splitSegments(name: string): readonly string[] {
 /** The host side of a pod's veth: prefix and 11 hex digits of SHA-1 of `namespace.pod`. */
 export function vethName(namespace: string, pod: string, prefix = "cali"): string {
   return `${prefix}${sha1Hex(`${namespace}.${pod}`).slice(0, 11)}`;
+}
+
+const MAX_VM_HANDLE = 128;
+
+/** The handle of a KubeVirt machine's addresses, which outlives its pods: `network.vmi.namespace.name`, hashed if that is too long. */
+export function vmHandle(network: string, o: { readonly namespace: string; readonly name: string }): string {
+  const prefix = `${network}.vmi.`;
+  const suffix = `${o.namespace}.${o.name}`;
+  if (prefix.length + suffix.length <= MAX_VM_HANDLE) return prefix + suffix;
+  return `${prefix}_${sha256Base64Url(suffix).slice(0, MAX_VM_HANDLE - 1 - prefix.length)}`;
+}
+
+/** Whether a handle is a machine's: of this namespace and name, or, without them, of any. */
+export function isVmHandle(handle: string, vm?: { readonly namespace: string; readonly name: string }): boolean {
+  for (let at = handle.indexOf(".vmi."); at > 0; at = handle.indexOf(".vmi.", at + 1)) {
+    if (vm === undefined ? /^(?:_.{20,}|[^._]+\..+)$/.test(handle.slice(at + 5)) : handle === vmHandle(handle.slice(0, at), vm)) return true;
+  }
+  return false;
 }

@@ -10,3 +10,8 @@ export function sha224Base64Url(text: string): string {
 export function sha1Hex(text: string): string {
   return createHash("sha1").update(text).digest("hex");
 }
+
+/** SHA-256 in unpadded base64url, 43 characters. */
+export function sha256Base64Url(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
+}
