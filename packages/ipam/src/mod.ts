@@ -5,12 +5,15 @@ export type {
   AutoAssignRequest,
   BlockUtilization,
   Clock,
+  Disowned,
+  DisownRequest,
   FamilyAssignment,
   Ipam,
   IpamAdmin,
   IpamError,
   Owner,
   OwnerAttributes,
+  OwnRequest,
   PoolUtilization,
   ReleaseIpRequest,
   ReleaseOutcome,
@@ -28,6 +31,7 @@ export { makeIpam, type IpamLibrary, type IpamOptions } from "./service/ipam.ts"
 export { DEFAULT_CONFIG, parseConfig, type IpamConfig } from "./domain/config.ts";
 export { brokenInvariant, parseBlock, renderBlock } from "./domain/block-json.ts";
 export { freeOrdinals, isCooling, isEmpty, ordinalsOfHandle, ownerOf } from "./domain/block.ts";
+export { isOwnedBy, OWNER, ownersAt, type OwnerName, type Owners } from "./domain/owner-attributes.ts";
 export { heldBy, parseHandle, type Handle } from "./domain/handle.ts";
 export { claimantText, parseAffinity, parseClaimant, type AffinityState, type Claimant } from "./domain/affinity.ts";
 export { reservedCidrs, reservedIn } from "./domain/reservations.ts";

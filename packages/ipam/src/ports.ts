@@ -1,6 +1,7 @@
 /** What IPAM offers to others, and what it needs of the world besides the datastore. */
 import type { Result } from "@calico/model";
 import type { IpamConfig } from "./domain/config.ts";
+import type { OwnerName } from "./domain/owner-attributes.ts";
 import type { Use } from "./domain/pools.ts";
 
 /** Milliseconds since 1970. */
@@ -52,10 +53,25 @@ export type IpamError = {
     | "badHandle" // the address is another handle's by now
     | "badSequence" // the address was given again since
     | "limit" // a handle holds as many as it may
+    | "notKept" // the configuration says that machines do not keep their addresses
     | "conflict" // others kept writing; try again
     | "corrupt"; // a record in the datastore does not parse
   readonly message: string;
 };
+
+/**
+ * A pod of a virtual machine comes for the machine's addresses: as the one that has them (`active`), or as the one that is to have them
+ * when that one leaves (`alternate`, the target of a live migration). `attrs` names it: `namespace`, `pod`, `node`, `container`, `vmi-uid`.
+ */
+export type OwnRequest = {
+  readonly handle: string;
+  readonly role: "active" | "alternate";
+  readonly attrs: Readonly<Record<string, string>>;
+};
+
+/** A container of that pod goes. `isEnding`: so does the machine, and without another owner its addresses are released. */
+export type DisownRequest = { readonly handle: string; readonly owner: OwnerName; readonly isEnding: boolean };
+export type Disowned = { readonly wasOwner: boolean; readonly released: readonly string[] };
 
 export type Owner = {
   readonly handle: string | undefined;
@@ -92,6 +108,10 @@ export interface Ipam {
   /** All addresses of a handle; `notFound` if there is no such handle. */
   releaseByHandle(handle: string): Promise<Result<readonly string[], IpamError>>;
   ipsByHandle(handle: string): Promise<Result<readonly string[], IpamError>>;
+  /** All addresses of the handle get this owner, and are the answer; `notFound` if it has none, `notKept` if machines keep none. */
+  own(request: OwnRequest): Promise<Result<readonly string[], IpamError>>;
+  /** The addresses of the handle lose this owner and stay the machine's; `notFound` if it has none. */
+  disown(request: DisownRequest): Promise<Result<Disowned, IpamError>>;
   /** Who holds an address. */
   ownerOf(ip: string): Promise<Result<Owner, IpamError>>;
   utilization(): Promise<readonly PoolUtilization[]>;

@@ -81,7 +81,8 @@ export function vmHandle(network: string, o: { readonly namespace: string; reado
 /** Whether a handle is a machine's: of this namespace and name, or, without them, of any. */
 export function isVmHandle(handle: string, vm?: { readonly namespace: string; readonly name: string }): boolean {
   for (let at = handle.indexOf(".vmi."); at > 0; at = handle.indexOf(".vmi.", at + 1)) {
-    if (vm === undefined ? /^(?:_.{20,}|[^._]+\..+)$/.test(handle.slice(at + 5)) : handle === vmHandle(handle.slice(0, at), vm)) return true;
+    if (vm === undefined ? /^(?:_.{20,}|[^._]+\..+)$/.test(handle.slice(at + 5)) : handle === vmHandle(handle.slice(0, at), vm))
+      return true;
   }
   return false;
 }

@@ -11,6 +11,8 @@ export const OPERATIONS = [
   "releaseIps",
   "releaseByHandle",
   "ipsByHandle",
+  "own",
+  "disown",
   "ownerOf",
   "utilization",
   "releaseHostAffinities",

@@ -21,7 +21,7 @@ import { bumped, ownerOf } from "../domain/block.ts";
 import { blockCount } from "../domain/block-order.ts";
 import { configProblem, parseConfig, renderConfig } from "../domain/config.ts";
 import type { IpamConfig } from "../domain/config.ts";
-import { withOwnerAttributes } from "../domain/owner-attributes.ts";
+import { ownersAt, withOwners } from "../domain/owner-attributes.ts";
 import { poolOfBlock } from "../domain/pools.ts";
 import { collect } from "../domain/release.ts";
 import type { OwnerAttributes } from "../ports.ts";
@@ -203,7 +203,7 @@ export async function setOwnerAttributes(
         "badHandle",
         `Cannot change the owner of ${o.ip}: it belongs to handle ${owner.handleId ?? "(none)"}, not ${o.handle}`,
       );
-    const next = withOwnerAttributes(stored.value, ordinal, o.attributes);
+    const next = withOwners(stored.value, ordinal, { ...ownersAt(stored.value, ordinal), ...o.attributes }, { isGiven: false });
     const done = await ports.records.commit([{ key: blockKey(cidr), value: renderBlock(next), revision: stored.revision }]);
     return done.written ? "done" : "conflict";
   });

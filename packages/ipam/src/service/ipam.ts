@@ -17,6 +17,7 @@ import { prepareAssign, prepareRelease } from "./group-calls.ts";
 import { makeGroup } from "./group.ts";
 import type { Reader } from "./group.ts";
 import { makeKeyedLock } from "./keyed-lock.ts";
+import { disown, own } from "./own.ts";
 import { ipsByHandle, ownerOfIp, utilization } from "./query.ts";
 import { makeRecords } from "./records.ts";
 import { releaseByHandle, releaseIps } from "./release-ips.ts";
@@ -55,6 +56,8 @@ export function makeIpam({ store, reader = store, clock = { now: Date.now }, onG
       return found(await asResult(() => group.run<readonly string[] | undefined>({ prepare, alone })), handle);
     },
     ipsByHandle: async (handle) => found(await asResult(() => ipsByHandle(ports, handle)), handle),
+    own: async (request) => found(await exclusive(async () => own(ports, { request, facts: await facts() })), request.handle),
+    disown: async (request) => found(await exclusive(async () => disown(ports, { request, facts: await facts() })), request.handle),
     ownerOf: (ip) => asResult(async () => ownerOfIp(ports, { ip, facts: await facts() })),
     utilization: async () => utilization(ports, await facts()),
     releaseHostAffinities: (node, o) =>
