@@ -26,6 +26,8 @@ export interface LogEntry {
 
 /** The writer's side of the event log. */
 export interface EventLog {
+  /** While another leads, learn what is on the log, so that a claim need not read it all. Ends with the signal; nothing is told. */
+  standBy(signal: AbortSignal): Promise<void>;
   /** Make the log if it is not there and put a fence: whoever wrote before is refused from here on. */
   claim(leader: { readonly id: string; readonly epoch: number }): Promise<LogWriter>;
   /** Remove the log, so that its readers take a new snapshot. */

@@ -103,7 +103,15 @@ const inStore = Object.fromEntries(items.map((kv) => [kv.key, (JSON.parse(kv.val
 clearInterval(saying);
 const own = [...applied].filter(([key]) => key.startsWith(prefix)); // another exercise may have left its keys
 console.log(
-  JSON.stringify({ final: true, faults, acked: Object.fromEntries(ackedOf), applied: Object.fromEntries(own), inStore, unknown, caughtUpMs }),
+  JSON.stringify({
+    final: true,
+    faults,
+    acked: Object.fromEntries(ackedOf),
+    applied: Object.fromEntries(own),
+    inStore,
+    unknown,
+    caughtUpMs,
+  }),
 );
 stop.abort();
 await following;

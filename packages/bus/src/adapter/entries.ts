@@ -1,8 +1,15 @@
 import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogEntry } from "../ports.ts";
-import { decodeEntry, decodeMessage } from "./headers.ts";
+import { decodeEntry, decodeMessage, type LoggedMessage } from "./headers.ts";
 import type { Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
+
+interface Entries {
+  readonly entries: ReadonlyMap<string, LogEntry>;
+  readonly complete: boolean;
+  /** The newest message, without its data. */
+  readonly last: LoggedMessage | undefined;
+}
 
 const READ_LIMIT_MS = 30_000;
 
@@ -11,21 +18,20 @@ const READ_LIMIT_MS = 30_000;
  *
  * Not until nothing is pending: the consumer may be on a replica that is still behind.
  */
-export async function readEntries(
-  nats: Nats,
-  untilSeq?: number,
-): Promise<{ readonly entries: ReadonlyMap<string, LogEntry>; readonly complete: boolean }> {
+export async function readEntries(nats: Nats, untilSeq?: number): Promise<Entries> {
   const entries = new Map<string, LogEntry>();
   let complete = false;
+  let last: LoggedMessage | undefined;
   const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
   const late = setTimeout(() => void session.close(), READ_LIMIT_MS);
   try {
-    if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, complete };
+    if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, complete, last };
     for await (const message of session.messages) {
       const entry = decodeEntry(message);
       if (entry !== undefined) entries.set(entry.key, entry);
+      last = message;
       complete ||= decodeMessage(message).kind === "complete";
-      if (message.seq >= (untilSeq ?? session.lastSeq)) return { entries, complete };
+      if (message.seq >= (untilSeq ?? session.lastSeq)) return { entries, complete, last };
     }
   } finally {
     clearTimeout(late);

@@ -1,18 +1,22 @@
 import { type Logger, pause } from "@calico/daemon";
-import type { JsMsg } from "@nats-io/jetstream";
-import type { Frame, FrameMessage } from "../domain/frame.ts";
+import { JetStreamApiError } from "@nats-io/jetstream";
+import { type Frame, type FrameMessage, markOf } from "../domain/frame.ts";
 import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogMessage, LogSession } from "../ports.ts";
-import { decodeMessage } from "./headers.ts";
+import { decodeMessage, type LoggedMessage, markOfLogged } from "./headers.ts";
 import type { Nats } from "./nats.ts";
-import { openSession, type StreamSession } from "./session.ts";
+import { openSession } from "./session.ts";
+import { MAX_BY_SEQUENCE, readStored, storedState } from "./stored.ts";
 import { openTail } from "./tail.ts";
 
 const LOG = { stream: STREAM, filter: `${SUBJECT_ROOT}.>` } as const;
-/** Reading on costs more than a new snapshot when so much is missing. */
-const MAX_MISSING = 20_000;
+/** JetStream's "system temporarily unavailable". */
+const UNAVAILABLE = 10008;
+const UNANSWERED: ReadonlySet<string> = new Set(["TimeoutError", "NoRespondersError", "JetStreamNotEnabled", "ClosedConnectionError"]);
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 2000;
+/** Of those that were answered. While members elect nobody answers, and a new snapshot would wait for them all the same. */
 const TRIES = 8;
-const RETRY_MS = 250;
 /** Frames that came during a snapshot are read at its end, all at once. */
 const LOOK_BACK_MS = 3000;
 
@@ -35,55 +39,51 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
   const closing = new AbortController();
   const { tail, snapshot } = await begin(nats, { log, signal: closing.signal });
   const { lastSeq, created } = snapshot;
-  let reading: StreamSession = snapshot;
   let position: Position = { seq: 0, mark: () => "" };
   let lookBackMs = 0;
 
-  /** Until all that was there when the session began has come. */
-  async function* readUntilLast(session: StreamSession): AsyncGenerator<{ readonly message: JsMsg; readonly decoded: LogMessage }> {
-    if (session.waiting === 0 && session.lastSeq === 0) return;
-    for await (const message of session.messages) {
-      if (message.seq > position.seq) position = { seq: message.seq, mark: () => markOf(message) };
-      yield { message, decoded: decodeMessage(message) };
-      if (message.seq >= session.lastSeq) return;
+  function passed(message: LoggedMessage, decoded = decodeMessage(message)): LogMessage {
+    position = { seq: message.seq, mark: () => markOfLogged(message, decoded) };
+    return decoded;
+  }
+
+  async function* readSnapshot(): AsyncGenerator<readonly LogMessage[]> {
+    if (snapshot.waiting === 0 && lastSeq === 0) return;
+    for await (const message of snapshot.messages) {
+      yield [passed(message)];
+      if (message.seq >= lastSeq) return;
     }
   }
 
-  /** From the newest message that was read, which must be there, to the log's end. */
-  async function* readMissing(session: StreamSession): AsyncGenerator<readonly LogMessage[]> {
+  /** From the newest message that was read, which must be there as it was, to the log's end. */
+  async function* readMissing(): AsyncGenerator<readonly LogMessage[]> {
     const { seq, mark } = position;
-    if (session.created !== created) throw new OtherLog("the log was removed and made again");
-    if (session.lastSeq < seq || (seq > 0 && session.waiting === 0)) throw new OtherLog("the log has lost what was read of it");
-    if (session.lastSeq - seq > MAX_MISSING) throw new OtherLog(`${session.lastSeq - seq} messages are missing`);
+    const handle = await nats.use(closing.signal);
+    const stored = await storedState(handle);
+    if (stored.created !== created) throw new OtherLog("the log was removed and made again");
+    if (!stored.bySequence) throw new OtherLog("messages are missing, and the syncer is of a version whose log cannot be read by sequence");
+    if (stored.lastSeq < seq || (seq > 0 && stored.messages === 0)) throw new OtherLog("the log has lost what was read of it");
+    if (stored.lastSeq - seq > MAX_BY_SEQUENCE) throw new OtherLog(`${stored.lastSeq - seq} messages are missing`);
     let known = seq === 0;
-    for await (const { message, decoded } of readUntilLast(session)) {
-      if (!known && (message.seq !== seq || markOf(message) !== mark())) throw new OtherLog("the log does not go on where it was read");
+    for await (const messages of readStored(handle, { from: Math.max(1, seq), to: stored.lastSeq })) {
+      const first = messages[0];
+      if (!known && (first?.seq !== seq || markOfLogged(first) !== mark())) throw new OtherLog("the log does not go on where it was read");
       known = true;
-      if (message.seq > seq) yield [decoded];
+      const fresh = messages.filter((message) => message.seq > seq);
+      if (fresh.length > 0) yield fresh.map((message) => passed(message));
     }
   }
 
   async function* mend(): AsyncGenerator<readonly LogMessage[]> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        reading = await openSession(nats, { ...LOG, history: true, fromSeq: Math.max(1, position.seq) });
-        yield* readMissing(reading);
-        lookBackMs = Date.now() + LOOK_BACK_MS;
-        return await reading.close();
-      } catch (error) {
-        await reading.close();
-        if (error instanceof OtherLog || attempt === TRIES || closing.signal.aborted) throw error;
-        await pause(RETRY_MS * attempt * (0.5 + Math.random()), closing.signal); // a server that has just come back does not answer at first
-        await nats.use(closing.signal);
-      }
-    }
+    yield* untilAnswered(readMissing, { log, signal: closing.signal });
+    lookBackMs = Date.now() + LOOK_BACK_MS;
   }
 
   async function* follow({ created: of, after, messages: stored }: Frame): AsyncGenerator<readonly LogMessage[]> {
     if (of !== created || after > position.seq) yield* mend();
     if (of !== created || after > position.seq) return log.warn("frame of another log passed over", { created: of, after });
     const same = stored[position.seq - after - 1];
-    if (same !== undefined && markOfFrame(same) !== position.mark()) throw new OtherLog("the log does not go on where it was read");
+    if (same !== undefined && markOf(same) !== position.mark()) throw new OtherLog("the log does not go on where it was read");
     const fresh = stored.slice(position.seq - after);
     if (fresh.length === 0) {
       // The leader tells of less than was read: a frame from before the snapshot's end, or the log has lost its end.
@@ -91,12 +91,12 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
       return;
     }
     const first = position.seq + 1;
-    position = { seq: position.seq + fresh.length, mark: () => markOfFrame(fresh.at(-1)!) };
+    position = { seq: position.seq + fresh.length, mark: () => markOf(fresh.at(-1)!) };
     yield fresh.map((message, i) => fromFrame(message, first + i));
   }
 
   async function* messages(): AsyncGenerator<readonly LogMessage[]> {
-    for await (const { decoded } of readUntilLast(snapshot)) yield [decoded];
+    yield* readSnapshot();
     lookBackMs = Date.now() + LOOK_BACK_MS;
     await snapshot.close();
     for (;;) {
@@ -113,7 +113,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     async close() {
       closing.abort(new Error("the session was closed"));
       tail.close();
-      await reading.close();
+      await snapshot.close();
     },
   };
 }
@@ -129,21 +129,32 @@ async function begin(nats: Nats, o: { readonly log: Logger; readonly signal: Abo
   }
 }
 
+async function* untilAnswered(
+  read: () => AsyncGenerator<readonly LogMessage[]>,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): AsyncGenerator<readonly LogMessage[]> {
+  let refused = 0;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return yield* read();
+    } catch (error) {
+      if (!isUnanswered(error)) refused++;
+      if (error instanceof OtherLog || refused === TRIES || signal.aborted) throw error;
+      if (attempt % TRIES === 0) log.warn("log cannot be read on, trying again", { attempt, error });
+      await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * attempt) * (0.5 + Math.random()), signal);
+    }
+  }
+}
+
+/** Nobody is there who could answer: members of the cluster elect a leader, or the server has just come back. */
+function isUnanswered(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return error.code === UNAVAILABLE;
+  return error instanceof Error && UNANSWERED.has(error.name);
+}
+
 function fromFrame({ op, revision, seenAt, key, data }: FrameMessage, seq: number): LogMessage {
   if (op === "mark") return { kind: "other", seq };
   if (op === "complete") return { kind: "complete", seq, revision };
   const change = { kind: "change", seq, key, op, revision, data: () => data } as const;
   return seenAt === 0 ? change : { ...change, seenAt };
-}
-
-/** Tells a message from every other that could have its sequence; the same of the log's message and of its copy in a frame. */
-function markOf(message: JsMsg): string {
-  const decoded = decodeMessage(message);
-  if (decoded.kind === "change") return `${decoded.op} ${decoded.revision} ${decoded.key}`;
-  return decoded.kind === "complete" ? `complete ${decoded.revision}` : message.string();
-}
-
-function markOfFrame({ op, revision, key, data }: FrameMessage): string {
-  if (op === "mark") return data;
-  return op === "complete" ? `complete ${revision}` : `${op} ${revision} ${key}`;
 }

@@ -1,18 +1,22 @@
-import type { Logger } from "@calico/daemon";
+import { type Logger, pause } from "@calico/daemon";
 import { JetStreamApiError, type PubAck } from "@nats-io/jetstream";
 import { TimeoutError } from "@nats-io/nats-core";
 import { MAX_DATA_OCTETS, maxDataOctets } from "../domain/publication.ts";
 import { COMPLETE_SUBJECT, FENCE_SUBJECT, GAP_SUBJECTS, HEARTBEAT_SUBJECT, STREAM } from "../domain/subject.ts";
 import { type EventLog, LogFault, type LogWriter, type Publication } from "../ports.ts";
 import type { FrameMessage } from "../domain/frame.ts";
-import { readEntries, readValue } from "./entries.ts";
+import { readValue } from "./entries.ts";
 import { makeFrames } from "./frames.ts";
 import { encodeHeaders } from "./headers.ts";
+import { type LogMirror, makeLogMirror } from "./log-mirror.ts";
 import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
 import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
 
 /** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
 const WRONG_LAST_SEQUENCE = 10071;
+
+/** How late a standby is: so much it has to read when it takes over. */
+const STANDBY_MS = 5000;
 
 export interface NatsLogOptions extends StreamOptions {
   readonly signal: AbortSignal;
@@ -21,7 +25,18 @@ export interface NatsLogOptions extends StreamOptions {
 
 /** The event log on JetStream. */
 export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
+  const mirror = makeLogMirror(nats);
   return {
+    async standBy(signal) {
+      while (!signal.aborted) {
+        // Nothing to read yet, or no way to it: then the claim reads it.
+        await nats
+          .use(signal)
+          .then((handle) => mirror.refresh(handle))
+          .catch(() => {});
+        await pause(STANDBY_MS, signal);
+      }
+    },
     async claim(leader) {
       const handle = await nats.use(options.signal);
       const { created } = await ensureLogStream(handle.jsm, options).catch((error: unknown) => {
@@ -32,7 +47,7 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
       const fence = JSON.stringify({ ...leader, at: new Date().toISOString() });
       const { seq } = await handle.js.publish(FENCE_SUBJECT, fence);
       void ensureReportStreams(handle, options);
-      return makeWriter(nats, handle, { created, fenceSeq: seq, fence });
+      return makeWriter(nats, handle, { created, fenceSeq: seq, fence, mirror });
     },
     async drop() {
       const { jsm } = await nats.use(options.signal);
@@ -62,9 +77,11 @@ interface Claim {
   readonly fenceSeq: number;
   /** The fence's text. */
   readonly fence: string;
+  readonly mirror: LogMirror;
 }
 
-async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim): Promise<LogWriter> {
+async function makeWriter(nats: Nats, handle: NatsHandle, { mirror, ...start }: Claim): Promise<LogWriter> {
+  const { nc, js, jsm } = handle;
   const broken = new AbortController();
   const frames = makeFrames(nc, { created: start.created, after: start.fenceSeq - 1, over: broken.signal });
   const mark: FrameMessage = { op: "mark", revision: 0, seenAt: 0, key: "", data: start.fence };
@@ -105,6 +122,7 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
       return fail(new LogFault("gone", `Cannot publish ${subject}: expected sequence ${expected + 1}, got ${ack.seq}`));
     ackedSeq = Math.max(ackedSeq, ack.seq);
     frames.stored(ack.seq, message);
+    mirror.wrote(ack.seq, subject, message);
     return ack.seq;
   }
 
@@ -117,7 +135,7 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
   return {
     broken: broken.signal,
     maxDataOctets: maxDataOctets(nc.info?.max_payload),
-    entries: async () => (await readEntries(nats, start.fenceSeq)).entries,
+    entries: () => mirror.entriesAt(handle, { created: start.created, lastSeq: ackedSeq }),
     value: (subject) => readValue(nats, subject),
     append: ({ key, subject, op, revision, data, seenAt }: Publication) => send(subject, { op, revision, seenAt, key, data }),
     complete,
@@ -135,6 +153,7 @@ async function makeWriter(nats: Nats, { nc, js, jsm }: NatsHandle, start: Claim)
     async forget({ subject, seq, revision }) {
       if (seq >= sentSeq) await complete(revision);
       await jsm.streams.purge(STREAM, { filter: subject, seq: seq + 1 });
+      mirror.forgot(subject, seq);
     },
     async [Symbol.asyncDispose]() {
       broken.abort(new LogFault("gone", "Cannot write the log: this writer was closed"));

@@ -30,6 +30,7 @@ function logConfig({ replicas = 1 }: StreamOptions): Partial<StreamConfig> & { n
     allow_rollup_hdrs: false,
     deny_delete: false,
     deny_purge: false,
+    allow_direct: true,
   };
 }
 
@@ -80,8 +81,10 @@ async function ensure(jsm: JetStreamManager, config: Partial<StreamConfig> & { n
   try {
     const { created, config: have } = await jsm.streams.info(config.name);
     const { max_msgs_per_subject = have.max_msgs_per_subject, num_replicas = have.num_replicas } = config;
-    const same = have.max_msgs_per_subject === max_msgs_per_subject && have.num_replicas === num_replicas;
-    if (!same) await jsm.streams.update(config.name, { ...have, max_msgs_per_subject, num_replicas });
+    const { allow_direct = have.allow_direct } = config;
+    const wanted = { max_msgs_per_subject, num_replicas, allow_direct };
+    const same = Object.entries(wanted).every(([name, value]) => have[name as keyof typeof wanted] === value);
+    if (!same) await jsm.streams.update(config.name, { ...have, ...wanted });
     return { created };
   } catch (error) {
     if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error;

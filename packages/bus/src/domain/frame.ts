@@ -26,6 +26,12 @@ export interface FrameMessage {
 
 const OPS = ["put", "delete", "complete", "mark"] as const;
 
+/** Tells a message from every other that could have its sequence; the same of the log's message and of its copy in a frame. */
+export function markOf({ op, revision, key, data }: Omit<FrameMessage, "seenAt">): string {
+  if (op === "mark") return data;
+  return op === "complete" ? `complete ${revision}` : `${op} ${revision} ${key}`;
+}
+
 /** The first line lists `[op, revision, seenAt, key, length of the data in UTF-16 units]` of each message; all data follow without a break. */
 export function encodeFrame({ created, after, messages }: Frame): string {
   const list = messages.map(({ op, revision, seenAt, key, data }) => [OPS.indexOf(op), revision, seenAt, key, data.length]);

@@ -68,12 +68,13 @@ function streamInfo(stream: string): string {
 }
 
 /**
- * A consumer without a durable name: made, looked at, pulled from and removed. Consumers have random names, and nobody
- * but the syncer may list them. Flow control answers go to the consumer's own subject.
+ * Messages by their sequence; and a consumer without a durable name: made, looked at, pulled from and removed. Consumers
+ * have random names, and nobody but the syncer may list them. Flow control answers go to the consumer's own subject.
  */
 function readLog(stream: string): readonly string[] {
   return [
     streamInfo(stream),
+    `$JS.API.DIRECT.GET.${stream}`,
     `$JS.API.CONSUMER.CREATE.${stream}`,
     `$JS.API.CONSUMER.CREATE.${stream}.>`,
     `$JS.API.CONSUMER.INFO.${stream}.*`,

@@ -48,10 +48,10 @@ const RETRY_MAX_MS = 2000;
  * A lost connection, a compacted history, a removed log and a new leader all end in it.
  */
 export async function runSyncer(options: SyncerOptions): Promise<void> {
-  const { store, signal, logger, id, observer } = options;
+  const { signal, logger, observer } = options;
   while (!signal.aborted) {
     try {
-      const leadership = await store.elect(ELECTION, id, signal);
+      const leadership = await standForElection(options);
       logger.info("leading", { epoch: leadership.epoch });
       observer?.leading?.(true);
       try {
@@ -65,6 +65,17 @@ export async function runSyncer(options: SyncerOptions): Promise<void> {
       logger.warn("leading failed, standing again", { error });
       await pause(RETRY_MIN_MS, signal);
     }
+  }
+}
+
+async function standForElection({ store, log, id, signal }: SyncerOptions): Promise<Leadership> {
+  const elected = new AbortController();
+  const standing = log.standBy(AbortSignal.any([signal, elected.signal]));
+  try {
+    return await store.elect(ELECTION, id, signal);
+  } finally {
+    elected.abort();
+    await standing;
   }
 }
 

@@ -121,6 +121,7 @@ export function makeFakeLog(): FakeLog {
       frozen.get(leader)?.resolve();
       frozen.delete(leader);
     },
+    standBy: async () => {},
     claim: async ({ id }) => makeWriter(id),
     async drop() {
       messages = [];
