@@ -17,7 +17,9 @@ import { etcdAccess, openEtcd, resourceClient } from "@calico/datastore";
 import { openKubeClient } from "@calico/kube-client";
 import { makeIpam } from "@calico/ipam";
 import { openApiConfig } from "./adapter/api-config.ts";
+import { loadBalancerHandle } from "./adapter/load-balancer-handle.ts";
 import { makeControllers } from "./controllers.ts";
+import { enabledControllers, type IsEnabled } from "./domain/enabled-controllers.ts";
 import { IPAM_GC_METRICS } from "./domain/ipam-gc-gauges.ts";
 import { METRICS } from "./metrics.ts";
 import { DEFAULT_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
@@ -25,10 +27,11 @@ import { makeIpamGc } from "./service/ipam-gc.ts";
 import { makeIpamAudit } from "./service/ipam-audit.ts";
 import { endSoon } from "./service/end-soon.ts";
 import { openEvents } from "./service/ipam-gc-events.ts";
+import { makeLoadBalancer } from "./service/load-balancer.ts";
 import { makeWitness } from "./service/kube-witness.ts";
 import { healthOf, reportStatus } from "./service/report.ts";
 
-const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", {
+const command = daemonCommand("kube-controllers", "mirrors the Kubernetes API into Calico's datastore", {
   healthPort: 9094,
   kubeconfig: true,
 })
@@ -43,11 +46,20 @@ const program = daemonCommand("kube-controllers", "mirrors the Kubernetes API in
     ),
   )
   .option("--adopt-kubernetes <uid>", "follow this cluster (the uid of its namespace kube-system) in place of the one that is recorded")
-  .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false)
-  .parse();
+  .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false);
+const enabling = command.createOption("--enabled-controllers <names>", "controllers that run, by Calico's names, comma separated");
+const program = command.addOption(enabling.env("ENABLED_CONTROLLERS").default("", "all")).parse();
 const options = program.opts<
-  DaemonOptions & { reconcileSeconds: number; ipamGcGraceSeconds: number; ipamGcDryRun: boolean; adoptKubernetes?: string }
+  DaemonOptions & {
+    reconcileSeconds: number;
+    ipamGcGraceSeconds: number;
+    ipamGcDryRun: boolean;
+    adoptKubernetes?: string;
+    enabledControllers: string;
+  }
 >();
+const enabled = enabledControllers(options.enabledControllers);
+const isEnabled: IsEnabled = enabled.ok ? enabled.value : program.error(enabled.error);
 const log = makeLogger({ component: "kube-controllers", level: options.logLevel });
 const signal = untilSignal("SIGTERM", "SIGINT");
 const metrics = makeMetrics([...METRICS, ...IPAM_GC_METRICS]);
@@ -63,13 +75,19 @@ const events = await openEvents({ servers: given ? options.nats : [], access: op
 app.defer(() => events.close());
 const witness = makeWitness({ kube, datastore, log, metrics }, { adopt: options.adoptKubernetes });
 const ports = { ...{ kube: witness.kube, store, datastore, log, metrics, signal }, clock: () => Date.now() };
+const reconcileMs = options.reconcileSeconds * 1000;
+const ipam = makeIpam({ store });
 const graceMs = options.ipamGcGraceSeconds * 1000;
 const controllers = [
   witness,
-  ...makeControllers({ ...ports, reconcileMs: options.reconcileSeconds * 1000 }),
+  ...makeControllers({ ...ports, reconcileMs }),
   makeIpamAudit(ports, { overdueMs: overdueMsOf(graceMs) }),
-  makeIpamGc({ ...ports, ipam: makeIpam({ store }), event: events.event }, { graceMs, dryRun: options.ipamGcDryRun }),
-];
+  makeIpamGc({ ...ports, ipam, event: events.event }, { graceMs, dryRun: options.ipamGcDryRun }),
+  makeLoadBalancer({
+    ...{ ...ports, ipam, reconcileMs, handleOf: loadBalancerHandle },
+    kube: { ...witness.kube, patch: kube.patch, create: kube.create },
+  }),
+].filter(({ name }) => isEnabled(name));
 app.use(await serveHealth({ port: options.healthPort, metrics, health: () => healthOf(controllers) }));
 
 log.info("starting", { etcd: options.etcd, controllers: controllers.map((c) => c.name) });

@@ -23,6 +23,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: "Kubernetes objects that are now not, or not wholly, in the datastore; the health answer names them.",
     labels: ["controller"],
   },
+  { name: "load_balancer_addresses", type: "gauge", help: "Addresses that Services of type LoadBalancer hold." },
   {
     name: "kube_controllers_kubernetes_trusted",
     type: "gauge",
