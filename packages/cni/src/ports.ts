@@ -1,12 +1,12 @@
 /** What CNI calls need of the world. */
 import type { ResourceClient } from "@calico/datastore";
-import type { EtcdTarget, Ipam } from "@calico/ipam";
+import type { EtcdTarget, Ipam, OwnerName } from "@calico/ipam";
 import type { Netlink } from "@calico/linux";
 import type { CniCall } from "./domain/env.ts";
 import type { LogTarget } from "./domain/log-line.ts";
 import type { QueuedDelete } from "./domain/queued-delete.ts";
 import type { Netconf } from "./domain/netconf.ts";
-import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
+import type { NamespaceFacts, PodFacts, VmiFacts } from "./domain/pod.ts";
 
 /** The kernel: the node's namespace, where this process is, and pods' by path. */
 export interface Kernel {
@@ -20,9 +20,14 @@ export interface Kernel {
 export interface Datastore {
   readonly resources: ResourceClient;
   readonly ipam: Ipam;
-  /** What the node's containers hold. */
-  allocationsOf(node: string): Promise<readonly { readonly handle: string; readonly ip: string }[]>;
+  /** What the node's containers hold; once for each owner of an address that is on the node. */
+  allocationsOf(node: string): Promise<readonly Allocation[]>;
+  /** Handles of virtual machines that have this owner. Reads all blocks. */
+  handlesOf(owner: OwnerName): Promise<readonly string[]>;
 }
+
+/** `owner` is known of virtual machines' addresses, which hang on a handle that is not the container's. */
+export type Allocation = { readonly handle: string; readonly ip: string; readonly owner: OwnerName | undefined };
 
 export interface Ports {
   readonly kernel: Kernel;
@@ -31,6 +36,10 @@ export interface Ports {
   podOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<PodFacts>;
   /** Labels and annotations of a namespace; undefined when the configuration has no API server to ask. */
   namespaceOf(conf: Netconf, namespace: string): Promise<NamespaceFacts | undefined>;
+  /** A VirtualMachineInstance of KubeVirt; undefined if there is none. */
+  vmiOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<VmiFacts | undefined>;
+  /** Whether a VirtualMachine is being deleted; undefined if there is none. */
+  vmOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<{ readonly isDeleting: boolean } | undefined>;
   /** What Kubernetes gave the node for pods. */
   podCidrsOf(conf: Netconf, node: string): Promise<readonly string[]>;
   /** Run another plugin, as `CNI_COMMAND` says, and give what it printed. */

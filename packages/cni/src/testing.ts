@@ -11,8 +11,8 @@ import type { Environment } from "./domain/env.ts";
 import type { NamespaceFacts, PodFacts } from "./domain/pod.ts";
 import { queueName } from "./domain/queued-delete.ts";
 import type { QueuedDelete } from "./domain/queued-delete.ts";
-import type { DeleteQueue, Log, Ports, Settings } from "./ports.ts";
-import { allocationsOf } from "./service/allocations.ts";
+import type { Datastore, DeleteQueue, Log, Ports, Settings } from "./ports.ts";
+import { allocationsOf, handlesOf } from "./service/allocations.ts";
 import { runPlugin } from "./service/run.ts";
 
 /** The seed's network configuration as one plugin sees it. */
@@ -57,18 +57,28 @@ export type FakeWorld = { -readonly [K in keyof Ports]: Ports[K] } & {
 
 /** A node with a pool, an empty pod namespace /run/netns/pod1, and a pod default/nginx that the API server knows. */
 export async function makeFakeWorld(
-  o: { readonly pod?: Partial<PodFacts>; readonly namespace?: Partial<NamespaceFacts> } = {},
+  o: {
+    readonly pod?: Partial<PodFacts>;
+    readonly namespace?: Partial<NamespaceFacts>;
+    /** Another node's, in place of one of its own. */
+    readonly store?: FakeStore;
+    readonly node?: string;
+  } = {},
 ): Promise<FakeWorld> {
-  const store = makeFakeStore();
+  const store = o.store ?? makeFakeStore();
   const resources = resourceClient(store);
   await resources.ensureInitialized();
   await putPool(store, "p", { cidr: "192.200.0.0/16", blockSize: 26 });
   const fakeKernel = makeFakeKernel({ netns: ["/run/netns/pod1"] });
   const sysctls = new Map<string, string>();
-  const present = new Map([["/var/lib/calico/nodename", "node1"]]);
+  const present = new Map([["/var/lib/calico/nodename", o.node ?? "node1"]]);
   const lines: FakeWorld["lines"] = [];
   const waits: FakeWorld["waits"] = [];
-  const datastore = { resources, ipam: makeIpam({ store }), allocationsOf: (node: string) => allocationsOf(store, node) };
+  const datastore: Datastore = {
+    ...{ resources, ipam: makeIpam({ store }) },
+    allocationsOf: (node) => allocationsOf(store, node),
+    handlesOf: (owner) => handlesOf(store, owner),
+  };
   return {
     store,
     fakeKernel,
@@ -96,6 +106,8 @@ export async function makeFakeWorld(
       ...o.pod,
     }),
     namespaceOf: async () => ({ labels: {}, annotations: {}, ...o.namespace }),
+    vmiOf: async () => undefined,
+    vmOf: async () => undefined,
     podCidrsOf: async () => ["10.65.3.0/24", "fd65:3::/64"],
     isReady: async () => true,
     deletes: makeFakeQueue(),

@@ -40,8 +40,8 @@ const ports = {
     writeSysctl: counted(kernel).writeSysctl,
   },
   datastoreOf: (...args: Parameters<typeof world.datastoreOf>) => {
-    const { ipam, resources, allocationsOf } = world.datastoreOf(...args);
-    return { ipam: counted(ipam), resources: counted(resources), allocationsOf };
+    const { ipam, resources, ...others } = world.datastoreOf(...args);
+    return { ipam: counted(ipam), resources: counted(resources), ...others };
   },
 };
 const settings = { varDir: env.CALICO_VAR_DIR, runDir: env.CALICO_RUN_DIR, node: undefined, policyWaitMs: 0, hostname: "host" };

@@ -17,6 +17,7 @@ export type {
   PoolUtilization,
   ReleaseIpRequest,
   ReleaseOutcome,
+  Seen,
   TunnelKind,
   TunnelOutcome,
 } from "./ports.ts";

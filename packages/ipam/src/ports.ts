@@ -67,7 +67,12 @@ export type OwnRequest = {
   readonly handle: string;
   readonly role: "active" | "alternate";
   readonly attrs: Readonly<Record<string, string>>;
+  /** What the handle had when it was found that the pod may have it; an owner that came since is a `badSequence`. Absent: not compared. */
+  readonly seen?: readonly Seen[];
 };
+
+/** An address, and which time it was given. */
+export type Seen = { readonly ip: string; readonly sequence: bigint | undefined };
 
 /** A container of that pod goes. `isEnding`: so does the machine, and without another owner its addresses are released. */
 export type DisownRequest = { readonly handle: string; readonly owner: OwnerName; readonly isEnding: boolean };

@@ -5,7 +5,7 @@ import { makeIpam, makeTargetCache, openIpamClient, openTarget } from "@calico/i
 import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { Datastore, Ports } from "../ports.ts";
-import { allocationsOf } from "../service/allocations.ts";
+import { allocationsOf, handlesOf } from "../service/allocations.ts";
 import { openDeleteQueue } from "./delete-queue.ts";
 import { execPlugin } from "./exec-plugin.ts";
 import { files, untilFile } from "./files.ts";
@@ -47,6 +47,8 @@ export function openWorld(o: WorldOptions): World {
     execPlugin,
     podOf: kube.podOf,
     namespaceOf: kube.namespaceOf,
+    vmiOf: kube.vmiOf,
+    vmOf: kube.vmOf,
     podCidrsOf: kube.podCidrsOf,
     tokenExpiry: kube.tokenExpiry,
     isReady,
@@ -82,5 +84,9 @@ function openDatastore(
     await store.close();
   };
   stack.defer(close);
-  return { resources: shareReads(resourceClient(store)), ipam, allocationsOf: (node) => allocationsOf(store, node), close };
+  return {
+    ...{ resources: shareReads(resourceClient(store)), ipam, close },
+    allocationsOf: (node) => allocationsOf(store, node),
+    handlesOf: (owner) => handlesOf(store, owner),
+  };
 }

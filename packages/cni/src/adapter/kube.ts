@@ -1,12 +1,13 @@
 /** Pods and namespaces from the API server that the configuration names. */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { isNotFound, loadKubeconfig, openKubeClient, RESOURCES, tokenExpiresAtMs } from "@calico/kube-client";
-import type { KubeClient, KubeConfig } from "@calico/kube-client";
+import { isNotFound, KubeError, loadKubeconfig, openKubeClient, RESOURCES, tokenExpiresAtMs } from "@calico/kube-client";
+import type { KubeClient, KubeConfig, KubeObject, ResourceType } from "@calico/kube-client";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
 import type { TokenExpiry } from "../domain/token-health.ts";
-import { podCidrs, podFacts } from "../domain/pod.ts";
+import { podCidrs, podFacts, vmiFacts } from "../domain/pod.ts";
 import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
+import type { Ports } from "../ports.ts";
 
 const TIMEOUT_MS = 10_000;
 const MAX_CLIENTS = 4;
@@ -14,6 +15,8 @@ const MAX_CLIENTS = 4;
 export interface KubeClients extends Disposable {
   podOf(conf: Netconf, o: { readonly namespace: string; readonly name: string }): Promise<PodFacts>;
   namespaceOf(conf: Netconf, namespace: string): Promise<NamespaceFacts | undefined>;
+  readonly vmiOf: Ports["vmiOf"];
+  readonly vmOf: Ports["vmOf"];
   podCidrsOf(conf: Netconf, node: string): Promise<readonly string[]>;
   /** Of the token in the agent's own kubeconfig, as its file is now; without one, of the configuration last used. */
   tokenExpiry(): TokenExpiry;
@@ -50,6 +53,14 @@ export function openKubeClients(o: { readonly agentKubeconfig: string | undefine
       const { metadata } = await clientOf(conf).get(RESOURCES.namespaces, { name: namespace });
       return { labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} };
     },
+    async vmiOf(conf, place) {
+      const vmi = await kubevirt(clientOf(conf), RESOURCES.virtualMachineInstances, place);
+      return vmi && vmiFacts(vmi);
+    },
+    async vmOf(conf, place) {
+      const vm = await kubevirt(clientOf(conf), RESOURCES.virtualMachines, place);
+      return vm && { isDeleting: vm.metadata.deletionTimestamp !== undefined };
+    },
     async podCidrsOf(conf, node) {
       return podCidrs(await clientOf(conf).get(RESOURCES.nodes, { name: node }));
     },
@@ -62,6 +73,23 @@ export function openKubeClients(o: { readonly agentKubeconfig: string | undefine
       for (const client of clients.values()) client.close();
     },
   };
+}
+
+type Place = { readonly namespace: string; readonly name: string };
+
+/** Undefined where there is no such object, or no such kind. */
+async function kubevirt(client: KubeClient, type: ResourceType, place: Place): Promise<KubeObject | undefined> {
+  try {
+    return await client.get(type, place);
+  } catch (e) {
+    if (isNotFound(e)) return undefined;
+    if (!(e instanceof KubeError && e.status === 403)) throw e;
+    throw new CniFault(
+      "tryAgain",
+      `the API server does not let the CNI plugin look at ${type.kind} ${place.namespace}/${place.name}`,
+      `${e.message}; its account needs the verb get on virtualmachines and virtualmachineinstances of kubevirt.io`,
+    );
+  }
 }
 
 /** Different after each writing of the file; undefined if there is none. */

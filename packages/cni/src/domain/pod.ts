@@ -17,6 +17,8 @@ export type PodFacts = {
   readonly serviceAccount: string | undefined;
   readonly ports: readonly PodPort[];
   readonly annotations: Readonly<Record<string, string>>;
+  /** The VirtualMachineInstance that controls the pod. */
+  readonly vmi?: { readonly name: string; readonly uid: string };
 };
 
 export type NamespaceFacts = {
@@ -32,11 +34,19 @@ const portSchema = z.object({
   hostIP: z.string().optional(),
 });
 const containerSchema = z.object({ ports: z.array(portSchema).nullish() });
+const ownerSchema = z.object({
+  apiVersion: z.string(),
+  kind: z.string(),
+  name: z.string(),
+  uid: z.string(),
+  controller: z.boolean().optional(),
+});
 const podSchema = z.object({
   metadata: z.object({
     labels: z.record(z.string(), z.string()).nullish(),
     annotations: z.record(z.string(), z.string()).nullish(),
     generateName: z.string().optional(),
+    ownerReferences: z.array(ownerSchema).nullish(),
   }),
   spec: z
     .object({
@@ -50,12 +60,14 @@ const podSchema = z.object({
 /** The facts of a Pod object; throws if it is none. Only ports with a name or a host port count. */
 export function podFacts(json: unknown): PodFacts {
   const { metadata, spec } = podSchema.parse(json);
+  const vmi = ownerOf(metadata.ownerReferences, "VirtualMachineInstance");
   const ports = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].flatMap((c) => c.ports ?? []);
   return {
     labels: metadata.labels ?? {},
     annotations: metadata.annotations ?? {},
     generateName: metadata.generateName,
     serviceAccount: spec?.serviceAccountName,
+    ...(vmi?.controller === true ? { vmi: { name: vmi.name, uid: vmi.uid } } : {}),
     ports: ports
       .filter((p) => p.name !== undefined || (p.hostPort ?? 0) > 0)
       .map((p) => ({
@@ -66,6 +78,30 @@ export function podFacts(json: unknown): PodFacts {
         ...(p.hostIP ? { hostIP: p.hostIP } : {}),
       })),
   };
+}
+
+type OwnerReference = z.output<typeof ownerSchema>;
+
+function ownerOf(references: readonly OwnerReference[] | null | undefined, kind: string): OwnerReference | undefined {
+  return references?.find((o) => o.kind === kind && o.apiVersion.split("/")[0] === "kubevirt.io");
+}
+
+const vmiSchema = z.object({
+  metadata: z.object({ uid: z.string(), deletionTimestamp: z.string().nullish(), ownerReferences: z.array(ownerSchema).nullish() }),
+});
+
+/** A virtual machine that runs, and the VirtualMachine that it is of, if it is of one. */
+export type VmiFacts = {
+  readonly uid: string;
+  readonly isDeleting: boolean;
+  readonly vm: { readonly name: string; readonly uid: string } | undefined;
+};
+
+/** The facts of a VirtualMachineInstance; throws if it is none. */
+export function vmiFacts(json: unknown): VmiFacts {
+  const { metadata } = vmiSchema.parse(json);
+  const vm = ownerOf(metadata.ownerReferences, "VirtualMachine");
+  return { uid: metadata.uid, isDeleting: metadata.deletionTimestamp != null, vm: vm && { name: vm.name, uid: vm.uid } };
 }
 
 const nodeSchema = z.object({

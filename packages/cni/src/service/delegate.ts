@@ -2,12 +2,14 @@
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import type { Netconf } from "../domain/netconf.ts";
+import type { PodFacts } from "../domain/pod.ts";
 import { usesPodCidr, withPodCidrs } from "../domain/pod-cidr.ts";
 import { parseResult } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
 import type { Datastore, Ports } from "../ports.ts";
 import { ipamAdd, ipamCheck, ipamDel } from "./ipam-plugin.ts";
 import type { IpamPorts } from "./ipam-plugin.ts";
+import { isMachineEnding, machineOfCall, mayBeMachine } from "./machine.ts";
 
 export type Delegation = {
   readonly conf: Netconf;
@@ -16,6 +18,7 @@ export type Delegation = {
   readonly datastore: Datastore;
   /** Where they are known already, so that they are not asked for twice. */
   readonly namespaceLabels?: Readonly<Record<string, string>> | undefined;
+  readonly pod?: PodFacts | undefined;
 };
 
 function ipamType({ conf }: Delegation): string {
@@ -45,7 +48,7 @@ export async function delegateAdd(ports: Ports, d: Delegation): Promise<CniResul
 
 export async function delegateDel(ports: Ports, d: Delegation): Promise<void> {
   const type = ipamType(d);
-  if (type === "calico-ipam") await ipamDel({ ipam: d.datastore.ipam }, d);
+  if (type === "calico-ipam") await ipamDel(ipamPorts(ports, d), d);
   else await runPlugin(ports, type, d);
 }
 
@@ -55,12 +58,16 @@ export async function delegateCheck(ports: Ports, d: Delegation): Promise<void> 
   else await runPlugin(ports, type, d);
 }
 
-export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore" | "namespaceLabels">): IpamPorts {
+export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore" | "namespaceLabels" | "pod">): IpamPorts {
   const namespace = d.call.args.get("K8S_POD_NAMESPACE");
   return {
     ipam: d.datastore.ipam,
     resources: d.datastore.resources,
     clock: ports.clock,
+    machine: () => machineOfCall(ports, d),
+    mayBeMachine: mayBeMachine(d),
+    isEnding: (place) => isMachineEnding(ports, d.conf, place),
+    handlesOf: (owner) => d.datastore.handlesOf(owner),
     namespaceLabels: async () => d.namespaceLabels ?? (namespace ? (await ports.namespaceOf(d.conf, namespace))?.labels : undefined),
   };
 }

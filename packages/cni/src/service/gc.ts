@@ -1,11 +1,15 @@
 /** GC and STATUS. Source: CNI SPEC 1.1.0 "GC", "STATUS". */
+import type { IpamError } from "@calico/ipam";
+import { isVmHandle } from "@calico/model";
+import type { Result } from "@calico/model";
 import { CniFault } from "../domain/fault.ts";
 import { ipamHandle } from "../domain/workload.ts";
-import type { Datastore, Ports } from "../ports.ts";
+import type { Allocation, Datastore, Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { forget } from "./del.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, nodeOf } from "./identity.ts";
+import { ipamFault } from "./ipam-fault.ts";
 import { HOST_MAC } from "./link-local.ts";
 import { removeLink } from "./unwire.ts";
 
@@ -58,12 +62,14 @@ async function attempt(name: string, action: () => Promise<void>): Promise<Outco
 
 /** An endpoint is another network's when its container holds addresses of one and none of this. */
 async function* collectEndpoints(ports: Ports, { job, node, datastore, isKept }: Scope): AsyncGenerator<Outcome> {
-  const handles = new Set((await datastore.allocationsOf(node)).map((a) => a.handle));
+  const allocations = await datastore.allocationsOf(node);
   for (const { metadata, spec } of (await datastore.resources.list("WorkloadEndpoint")).items) {
     const { containerID = "", endpoint = "" } = spec;
     if (spec.node !== node || containerID === "" || isKept(containerID, endpoint)) continue;
-    const isOthers = !handles.has(ipamHandle(job.conf.name, containerID)) && [...handles].some((h) => h.endsWith(`.${containerID}`));
-    if (isOthers) continue;
+    const held = allocations.filter((a) => a.owner?.container === containerID || a.handle.endsWith(`.${containerID}`));
+    const isOurs = ({ handle }: Allocation) =>
+      handle === ipamHandle(job.conf.name, containerID) || handle.startsWith(machineHandles(job.conf.name));
+    if (held.length > 0 && !held.some(isOurs)) continue;
     const args = spec.pod
       ? new Map([
           ["K8S_POD_NAME", spec.pod],
@@ -77,14 +83,24 @@ async function* collectEndpoints(ports: Ports, { job, node, datastore, isKept }:
 
 async function* collectAddresses(_ports: Ports, { job, node, datastore, isKept }: Scope): AsyncGenerator<Outcome> {
   const prefix = ipamHandle(job.conf.name, "");
-  for (const { handle, ip } of await datastore.allocationsOf(node)) {
-    if (!handle.startsWith(prefix) || isKept(handle.slice(prefix.length))) continue;
-    yield await attempt(ip, async () => {
-      const released = await datastore.ipam.releaseByHandle(handle);
-      if (!released.ok && released.error.kind !== "notFound")
-        throw new CniFault("ipam", `failed to release ${handle}: ${released.error.message}`);
-    });
+  for (const { handle, ip, owner } of await datastore.allocationsOf(node)) {
+    if (!handle.startsWith(prefix)) continue;
+    if (!isVmHandle(handle)) {
+      if (!isKept(handle.slice(prefix.length)))
+        yield await attempt(ip, async () => orThrow(handle, await datastore.ipam.releaseByHandle(handle)));
+    } else if (owner !== undefined && !isKept(owner.container) && handle.startsWith(machineHandles(job.conf.name))) {
+      // A machine's address is its own, also while none of its containers is left.
+      yield await attempt(ip, async () => orThrow(handle, await datastore.ipam.disown({ handle, owner, isEnding: false })));
+    }
   }
+}
+
+function machineHandles(network: string): string {
+  return `${network}.vmi.`;
+}
+
+function orThrow(handle: string, outcome: Result<unknown, IpamError>): void {
+  if (!outcome.ok && outcome.error.kind !== "notFound") throw ipamFault(`failed to release ${handle}`, outcome.error);
 }
 
 /** Only the agent knows which devices are being set up, so only it removes those without an endpoint. */

@@ -1,13 +1,17 @@
 /** What `calico-ipam` does. Source: calico cni-plugin/pkg/ipamplugin/ipam_plugin.go. */
 import type { ResourceClient } from "@calico/datastore";
-import type { AutoAssignment, FamilyAssignment, Ipam, IpamError } from "@calico/ipam";
+import type { AutoAssignment, AutoAssignRequest, FamilyAssignment, Ipam } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import { flagOf } from "../domain/netconf.ts";
 import type { Netconf } from "../domain/netconf.ts";
 import { hostCidr, isV6 } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
+import type { Datastore } from "../ports.ts";
+import type { Machine } from "../domain/machine.ts";
 import { ipamHandle } from "../domain/workload.ts";
+import { ipamFault } from "./ipam-fault.ts";
+import { addressesOwnedBy, disownAddresses, ownAddresses } from "./machine-ipam.ts";
 import { resolvePools } from "./pools.ts";
 
 export type IpamPorts = {
@@ -15,19 +19,27 @@ export type IpamPorts = {
   readonly resources: Pick<ResourceClient, "get">;
   readonly clock: { now(): number };
   readonly namespaceLabels: () => Promise<Readonly<Record<string, string>> | undefined>;
+  /** The virtual machine that the pod runs, looked up anew each time; undefined for any other pod. */
+  readonly machine: () => Promise<Machine | undefined>;
+  /** False: it runs none, without asking anybody. */
+  readonly mayBeMachine: boolean;
+  /** Whether that machine is being deleted, and not only its pod. */
+  readonly isEnding: (place: { readonly namespace: string; readonly name: string }) => Promise<boolean>;
+  readonly handlesOf: Datastore["handlesOf"];
 };
+
+type AddRequest = { readonly conf: Netconf; readonly call: CniCall; readonly node: string };
 
 /**
  * Addresses for a container: the one that CNI_ARGS asks for by IP=, else one of each family that is on. All or none.
- * Asked again for the same container, it gives the same.
+ * Asked again for the same container, it gives the same. A virtual machine's pod gets the machine's, and a migration's target no routes.
  */
-export async function ipamAdd(
-  ports: IpamPorts,
-  o: { readonly conf: Netconf; readonly call: CniCall; readonly node: string },
-): Promise<CniResult> {
+export async function ipamAdd(ports: IpamPorts, o: AddRequest): Promise<CniResult> {
   const { conf, call, node } = o;
-  const handle = ipamHandle(conf.name, call.containerId);
   const attrs = attributesOf(o, ports.clock.now());
+  const machines = ports.mayBeMachine ? await machineAdd(ports, { ...o, attrs }) : undefined;
+  if (machines !== undefined) return machines;
+  const handle = ipamHandle(conf.name, call.containerId);
   const asked = call.args.get("IP");
   if (asked) {
     const outcome = await ports.ipam.assignIp({ node, ip: asked, handle, attrs });
@@ -35,17 +47,54 @@ export async function ipamAdd(
     if (outcome.error.kind === "taken" && (await isOurs(ports.ipam, asked, handle))) return resultOf([hostCidr(asked)]);
     throw ipamFault(`failed to assign ${asked}`, outcome.error);
   }
-  const num4 = flagOf("assign_ipv4", conf.ipam?.assign_ipv4, true) ? 1 : 0;
-  const num6 = flagOf("assign_ipv6", conf.ipam?.assign_ipv6, false) ? 1 : 0;
+  const given = await autoAssign(ports, { ...o, handle, attrs, ...familiesOf(conf) });
+  const short = shortage(given);
+  if (short === undefined) return resultOf([...given.v4.ips, ...given.v6.ips].map((i) => i.address));
+  await ports.ipam.releaseByHandle(handle);
+  throw short;
+}
+
+function familiesOf(conf: Netconf): { readonly v4: boolean; readonly v6: boolean } {
+  return { v4: flagOf("assign_ipv4", conf.ipam?.assign_ipv4, true), v6: flagOf("assign_ipv6", conf.ipam?.assign_ipv6, false) };
+}
+
+type AssignRequest = AddRequest &
+  Pick<AutoAssignRequest, "attrs"> & { readonly handle: string; readonly v4: boolean; readonly v6: boolean };
+
+async function autoAssign(ports: IpamPorts, { conf, node, handle, attrs, v4, v6 }: AssignRequest): Promise<AutoAssignment> {
   const [pools4, pools6, namespaceLabels] = await Promise.all([
     resolvePools(ports.resources, { pools: conf.ipam?.ipv4_pools ?? undefined, family: 4 }),
     resolvePools(ports.resources, { pools: conf.ipam?.ipv6_pools ?? undefined, family: 6 }),
     ports.namespaceLabels(),
   ]);
-  const request = { node, num4, num6, handle, attrs, pools4, pools6, namespaceLabels, use: "Workload", maxPerHandle: 1 } as const;
+  const counts = { num4: v4 ? 1 : 0, num6: v6 ? 1 : 0 };
+  const request = { node, ...counts, handle, attrs, pools4, pools6, namespaceLabels, use: "Workload", maxPerHandle: 1 } as const;
   const outcome = await ports.ipam.autoAssign(request);
   if (!outcome.ok) throw ipamFault("failed to request IP addresses", outcome.error);
-  return await allOrNone(ports.ipam, outcome.value, handle);
+  return outcome.value;
+}
+
+/** Undefined for any other pod, and where machines are as other pods. What the machine got stays its own, also when something else is missing. */
+async function machineAdd(
+  ports: IpamPorts,
+  o: AddRequest & { readonly attrs: Readonly<Record<string, string>> },
+): Promise<CniResult | undefined> {
+  const asked = o.call.args.get("IP") || undefined;
+  const owned = await ownAddresses(ports.ipam, {
+    ...{ ...o, families: familiesOf(o.conf), asked, machine: ports.machine },
+    async assign({ handle, attrs }, missing) {
+      if (asked === undefined) {
+        const short = shortage(await autoAssign(ports, { ...o, handle, attrs, ...missing }));
+        if (short !== undefined) throw short;
+        return;
+      }
+      const outcome = await ports.ipam.assignIp({ node: o.node, ip: asked, handle, attrs, maxPerHandle: 1 });
+      if (!outcome.ok && outcome.error.kind !== "limit") throw ipamFault(`failed to assign ${asked}`, outcome.error);
+    },
+  });
+  if (owned === undefined) return undefined;
+  const result = resultOf(owned.addresses);
+  return owned.machine.migrationUid === undefined ? result : { ...result, routes: [] };
 }
 
 /** An ADD that was cut off after the address was given: asked for again, it is the container's already. */
@@ -54,11 +103,10 @@ async function isOurs(ipam: Ipam, ip: string, handle: string): Promise<boolean> 
   return owner.ok && owner.value.handle === handle;
 }
 
-async function allOrNone(ipam: Ipam, { v4, v6 }: AutoAssignment, handle: string): Promise<CniResult> {
+/** Undefined if all was given. */
+function shortage({ v4, v6 }: AutoAssignment): CniFault | undefined {
   const short = [describe("IPv4", v4), describe("IPv6", v6)].filter((s) => s !== undefined);
-  if (short.length === 0) return resultOf([...v4.ips, ...v6.ips].map((i) => i.address));
-  await ipam.releaseByHandle(handle);
-  throw new CniFault("ipam", short.join("; "), "see calicoctl ipam show --show-blocks");
+  return short.length === 0 ? undefined : new CniFault("ipam", short.join("; "), "see calicoctl ipam show --show-blocks");
 }
 
 function describe(family: string, a: FamilyAssignment): string | undefined {
@@ -91,15 +139,12 @@ function goTime(ms: number): string {
   return `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} +0000 UTC`;
 }
 
-function ipamFault(what: string, error: IpamError): CniFault {
-  return new CniFault(error.kind === "conflict" ? "tryAgain" : "ipam", `${what}: ${error.message}`);
-}
-
-/** Give back everything that the container holds; holding nothing is fine. */
+/** Give back everything that the container holds, and leave what is its machine's; holding nothing is fine. */
 export async function ipamDel(
-  { ipam }: Pick<IpamPorts, "ipam">,
+  ports: Pick<IpamPorts, "ipam" | "isEnding" | "handlesOf">,
   o: { readonly conf: Pick<Netconf, "name">; readonly call: CniCall },
 ): Promise<void> {
+  const { ipam } = ports;
   const pod = o.call.args.get("K8S_POD_NAME");
   const namespace = o.call.args.get("K8S_POD_NAMESPACE");
   const legacy = pod && namespace ? [`${namespace}.${pod}`] : [];
@@ -107,7 +152,7 @@ export async function ipamDel(
     const outcome = await ipam.releaseByHandle(handle);
     if (!outcome.ok && outcome.error.kind !== "notFound") throw ipamFault(`failed to release ${handle}`, outcome.error);
   };
-  await Promise.all([ipamHandle(o.conf.name, o.call.containerId), ...legacy].map(release));
+  await Promise.all([disownAddresses(ports, o), ...[ipamHandle(o.conf.name, o.call.containerId), ...legacy].map(release)]);
 }
 
 /** True addresses of the container in IPAM; a fault when there are none. */
@@ -117,6 +162,9 @@ export async function ipamCheck(
 ): Promise<readonly string[]> {
   const handle = ipamHandle(o.conf.name, o.call.containerId);
   const outcome = await ipam.ipsByHandle(handle);
-  if (!outcome.ok) throw new CniFault("checkFailed", `container ${o.call.containerId} has no address in IPAM`, outcome.error.message);
-  return outcome.value;
+  if (outcome.ok) return outcome.value;
+  const machines = await addressesOwnedBy({ ipam }, o);
+  if (machines.length === 0)
+    throw new CniFault("checkFailed", `container ${o.call.containerId} has no address in IPAM`, outcome.error.message);
+  return machines;
 }

@@ -130,7 +130,7 @@ async function performMain(ports: Ports, job: Job): Promise<Output> {
 /** The datastore's part of a DEL that was put aside. */
 export async function forgetBy(ports: Ports, plugin: Invocation["plugin"], job: Job): Promise<void> {
   if (plugin === "calico") return await forget(ports, job);
-  await ipamDel({ ipam: ports.datastoreOf(targetOf(job.conf)).ipam }, job);
+  await ipamDel(ipamPorts(ports, { ...job, datastore: ports.datastoreOf(targetOf(job.conf)) }), job);
 }
 
 async function performIpam(ports: Ports, job: Job): Promise<Output> {

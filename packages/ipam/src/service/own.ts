@@ -10,7 +10,7 @@ import { isOwnedBy, ownersAt, withoutOwner, withOwner, withOwners } from "../dom
 import type { Owners } from "../domain/owner-attributes.ts";
 import { collect, releaseHandle } from "../domain/release.ts";
 import type { Cooldown } from "../domain/release.ts";
-import type { Disowned, DisownRequest, OwnRequest } from "../ports.ts";
+import type { Disowned, DisownRequest, OwnRequest, Seen } from "../ports.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault, untilWritten } from "./fault.ts";
 import { blockChange } from "./give.ts";
@@ -32,6 +32,8 @@ export async function own(
   return await untilWritten(`the owners of handle ${handle}`, async () => {
     const held = await readHeld(ports, handle);
     if (held === undefined) return undefined;
+    if (request.seen !== undefined && seenText(seenIn(held)) !== seenText(request.seen))
+      throw new IpamFault("badSequence", `Cannot own the addresses of ${handle}: they have another owner since they were looked at`);
     const next = held.blocks.map((h) => changed(h, timeOf(ports, facts), { of: (o) => withOwner(o, role, attrs), isGiven: true }));
     const written = await ports.records.commit(
       next.map(({ block, revision }) => blockChange(block, revision)),
@@ -94,6 +96,19 @@ function changed(h: HeldBlock, time: Cooldown, o: { readonly of: (owners: Owners
 
 function ownersIn({ blocks }: Pick<Held, "blocks">): readonly Owners[] {
   return blocks.flatMap(({ block, ordinals }) => ordinals.map((n) => ownersAt(block, n)));
+}
+
+function seenIn({ blocks }: Held): readonly Seen[] {
+  return blocks.flatMap(({ block, ordinals }) =>
+    ordinals.map((n) => ({ ip: formatIp(nthIp(block.cidr, n)), sequence: block.sequenceNumberForAllocation.get(n) })),
+  );
+}
+
+function seenText(seen: readonly Seen[]): string {
+  return seen
+    .map(({ ip, sequence }) => `${ip} ${sequence ?? ""}`)
+    .toSorted()
+    .join();
 }
 
 function addressesOf({ blocks }: Held): readonly string[] {

@@ -55,6 +55,8 @@ export const RESOURCES = {
   events: of("", "Event", "events"),
   endpointSlices: of("discovery.k8s.io", "EndpointSlice", "endpointslices"),
   networkPolicies: of("networking.k8s.io", "NetworkPolicy", "networkpolicies"),
+  virtualMachines: of("kubevirt.io", "VirtualMachine", "virtualmachines"),
+  virtualMachineInstances: of("kubevirt.io", "VirtualMachineInstance", "virtualmachineinstances"),
 } as const satisfies Record<string, ResourceType>;
 
 /** The URL path of a collection or an object: `/api/v1/namespaces/x/pods/y/status`. A namespaced collection without namespace is all of them. */
