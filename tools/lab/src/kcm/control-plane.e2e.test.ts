@@ -22,7 +22,7 @@ beforeAll(async () => {
   kcm = cluster.run("tools/lab/src/kcm/main.ts", ["--kubeconfig", cluster.kubeconfig]);
   const args = ["--kubeconfig", cluster.kubeconfig, "--etcd", cluster.etcd.join(), "--health-port", "-1"];
   controllers = cluster.run("packages/kube-controllers/src/main.ts", args);
-  const inSync = async () => controllers.output().split('"in sync"').length - 1 === 7;
+  const inSync = async () => controllers.output().split('"in sync"').length - 1 === 8;
   await untilReady(controllers.child, inSync, () => `Cannot start kube-controllers: ${controllers.output()}`);
 });
 
