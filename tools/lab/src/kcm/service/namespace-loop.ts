@@ -1,4 +1,14 @@
-import { isAlreadyExists, isConflict, isNotFound, KubeError, type KubeObject, makeKeyQueue, RESOURCES } from "@calico/kube-client";
+import {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  KubeError,
+  type KubeList,
+  type KubeObject,
+  makeKeyQueue,
+  RESOURCES,
+  type ResourceType,
+} from "@calico/kube-client";
 import { aborted } from "./scheduler-loop.ts";
 import type { Informer, LoopPorts } from "./informer.ts";
 
@@ -36,11 +46,21 @@ export function makeNamespaceLoop(
     });
   }
 
+  /** Of a kind that the API server does not serve there is nothing. */
+  async function emptied(type: ResourceType, namespace: string): Promise<Pick<KubeList, "items">> {
+    try {
+      await ports.kube.deleteAll(type, namespace);
+      return await ports.kube.list(type, { namespace });
+    } catch (error) {
+      if (isNotFound(error)) return { items: [] };
+      throw error;
+    }
+  }
+
   async function empty(name: string, namespace: KubeObject): Promise<void> {
     const left: Record<string, number> = {};
     for (const type of CONTENTS) {
-      await ports.kube.deleteAll(type, name);
-      const { items } = await ports.kube.list(type, { namespace: name });
+      const { items } = await emptied(type, name);
       if (items.length > 0) left[type.plural] = items.length;
     }
     if (Object.keys(left).length > 0) throw new NotEmpty(left); // pods wait for their kubelet: looked at again, with growing pauses
