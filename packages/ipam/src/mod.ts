@@ -21,7 +21,7 @@ export type {
   TunnelKind,
   TunnelOutcome,
 } from "./ports.ts";
-export type { Block, BlockAttribute } from "./domain/block.ts";
+export type { Block, BlockAttribute, HostReserve } from "./domain/block.ts";
 export { openIpamClient, type IpamClient, type IpamClientOptions } from "./adapter/socket-client.ts";
 export { openTarget, targetOf } from "./adapter/open-store.ts";
 export { connectUnix, listenUnix, readLines, type UnixServer } from "./adapter/unix-socket.ts";
@@ -31,7 +31,7 @@ export { makeTargetCache } from "./service/serve.ts";
 export { makeIpam, type IpamLibrary, type IpamOptions } from "./service/ipam.ts";
 export { DEFAULT_CONFIG, parseConfig, type IpamConfig } from "./domain/config.ts";
 export { brokenInvariant, parseBlock, renderBlock } from "./domain/block-json.ts";
-export { freeOrdinals, isCooling, isEmpty, ordinalsOfHandle, ownerOf } from "./domain/block.ts";
+export { freeOrdinals, isCooling, isEmpty, ordinalsOfHandle, ownerOf, WINDOWS_RESERVED_HANDLE } from "./domain/block.ts";
 export { isOwnedBy, OWNER, ownersAt, type OwnerName, type Owners } from "./domain/owner-attributes.ts";
 export { heldBy, parseHandle, type Handle } from "./domain/handle.ts";
 export { claimantText, parseAffinity, parseClaimant, type AffinityState, type Claimant } from "./domain/affinity.ts";

@@ -1,5 +1,6 @@
 /** What IPAM offers to others, and what it needs of the world besides the datastore. */
 import type { Result } from "@calico/model";
+import type { HostReserve } from "./domain/block.ts";
 import type { IpamConfig } from "./domain/config.ts";
 import type { OwnerName } from "./domain/owner-attributes.ts";
 import type { Use } from "./domain/pools.ts";
@@ -22,6 +23,9 @@ export type AutoAssignRequest = {
   readonly maxBlocks?: number;
   /** With this set, a handle never holds more addresses of a family; what it holds already is returned. */
   readonly maxPerHandle?: number;
+  /** What of each block that is made for this is the host's own. */
+  readonly reserve4?: HostReserve;
+  readonly reserve6?: HostReserve;
 };
 
 /** `address` carries the mask of the block it is from, as in `192.200.59.193/26`. */

@@ -3,7 +3,7 @@ import { affinityKey, formatCidr, keyOf, parseKey } from "@calico/model";
 import type { KeyValue, Store } from "@calico/datastore";
 import { parseAffinity, parseClaimant } from "./domain/affinity.ts";
 import { parseBlock } from "./domain/block-json.ts";
-import { ownerOf } from "./domain/block.ts";
+import { ownerOf, WINDOWS_RESERVED_HANDLE } from "./domain/block.ts";
 import type { Block } from "./domain/block.ts";
 import { parseHandle } from "./domain/handle.ts";
 
@@ -47,7 +47,7 @@ export function disagreements(dump: ReadonlyMap<string, KeyValue>): readonly str
 function count(block: Block, counted: Map<string, Map<string, number>>): void {
   for (const ordinal of block.allocations.keys()) {
     const handle = ownerOf(block, ordinal)?.handleId;
-    if (handle === undefined) continue;
+    if (handle === undefined || handle === WINDOWS_RESERVED_HANDLE) continue;
     const blocks = counted.get(handle) ?? new Map<string, number>();
     counted.set(handle, blocks.set(formatCidr(block.cidr), (blocks.get(formatCidr(block.cidr)) ?? 0) + 1));
   }

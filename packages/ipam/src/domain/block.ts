@@ -30,8 +30,35 @@ export type Block = {
   readonly sequenceNumberForAllocation: ReadonlyMap<number, bigint>;
 };
 
-/** An empty block. Its sequence starts at the time in nanoseconds, so that a block made anew never repeats a number. */
-export function newBlock(cidr: Cidr, o: { readonly affinity: string | undefined; readonly nowMs: number }): Block {
+/** The handle of addresses that no workload of a Windows node can have. There is no record of such a handle. Source: calico libcalico-go/lib/ipam/ipam_block.go. */
+export const WINDOWS_RESERVED_HANDLE = "windows-reserved-ipam-handle";
+
+/** So many addresses at both ends of each block of a host are its own networking's. Source: calico libcalico-go/lib/ipam/ipam_types.go (HostReservedAttr). */
+export type HostReserve = {
+  readonly startOfBlock: number;
+  readonly endOfBlock: number;
+  readonly handle: string;
+  readonly note: string;
+};
+
+/** A block without owners but for what the host reserves. Its sequence starts at the time in nanoseconds, so that a block made anew never repeats a number. */
+export function newBlock(
+  cidr: Cidr,
+  o: { readonly affinity: string | undefined; readonly nowMs: number; readonly reserve?: HostReserve | undefined },
+): Block {
+  const block = emptyBlock(cidr, o);
+  if (o.reserve === undefined) return block;
+  const { startOfBlock, endOfBlock, handle, note } = o.reserve;
+  const isFree = (ordinal: number) => ordinal >= startOfBlock && ordinal < block.allocations.length - endOfBlock;
+  return {
+    ...block,
+    allocations: block.allocations.map((_, ordinal) => (isFree(ordinal) ? null : 0)),
+    unallocated: block.unallocated.filter(isFree),
+    attributes: [{ handleId: handle, secondary: { note } }],
+  };
+}
+
+function emptyBlock(cidr: Cidr, o: { readonly affinity: string | undefined; readonly nowMs: number }): Block {
   const size = Number(cidrSize(cidr));
   return {
     cidr,
@@ -128,9 +155,11 @@ export function ordinalsOfHandle(block: Block, handleId: string): readonly numbe
   return block.allocations.flatMap((_, ordinal) => (ownerOf(block, ordinal)?.handleId === handleId ? [ordinal] : []));
 }
 
-/** True if nothing in it is in use or cooling down. */
+/** True if nothing in it is in use or cooling down. What a Windows node reserved goes with its block. */
 export function isEmpty(block: Block): boolean {
-  return block.unallocated.length === block.allocations.length;
+  if (block.unallocated.length === block.allocations.length) return true;
+  const isReserved = (index: number) => block.attributes[index]?.handleId?.toLowerCase() === WINDOWS_RESERVED_HANDLE;
+  return block.attributes.length > 0 && block.allocations.every((index) => index === null || isReserved(index));
 }
 
 /** True if it has no address to give, now or by waiting. */

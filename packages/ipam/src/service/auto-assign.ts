@@ -7,12 +7,15 @@
 import { blockKey, formatCidr, formatIp, nthIp } from "@calico/model";
 import type { Cidr, Family } from "@calico/model";
 import type { Store } from "@calico/datastore";
-import type { Owner } from "../domain/block.ts";
+import type { HostReserve, Owner } from "../domain/block.ts";
 import { blockLimit } from "../domain/config.ts";
+import type { Pool } from "../domain/pools.ts";
 import { reservedIn } from "../domain/reservations.ts";
 import type { AutoAssignRequest, FamilyAssignment } from "../ports.ts";
 import { claimBlock, dropAffinity, releaseBlock } from "./claim.ts";
+import type { Claim } from "./claim.ts";
 import type { Facts } from "./facts.ts";
+import { IpamFault } from "./fault.ts";
 import { findFreeBlocks, listBlocks, reclaimable } from "./find-block.ts";
 import { giveFree } from "./give.ts";
 import type { GivePorts } from "./give.ts";
@@ -22,7 +25,8 @@ import type { Plan } from "./plan.ts";
 export type AssignPorts = GivePorts & { readonly reader: Pick<Store, "get" | "list">; readonly store: Pick<Store, "get" | "list"> };
 
 /** One call for one family, while it runs. */
-export type Job = Plan & {
+export type Job = Omit<Plan, "claimant"> & {
+  readonly claimant: Claim;
   readonly ports: AssignPorts;
   readonly request: AutoAssignRequest;
   readonly facts: Facts;
@@ -45,7 +49,18 @@ export async function assignFamily(ports: AssignPorts, o: JobRequest): Promise<F
 export async function makeJob(ports: AssignPorts, { request, facts, family, count }: JobRequest): Promise<Job> {
   const plan = await planOf(ports.reader, { request, facts, family });
   const owner: Owner = { handleId: request.handle, attrs: request.attrs ?? {} };
-  return { ...plan, ports, request, facts, owner, wanted: count, got: [], messages: [] };
+  const reserve = family === 4 ? request.reserve4 : request.reserve6;
+  if (reserve !== undefined) refuseAll(reserve, plan.pools);
+  return { ...plan, claimant: { ...plan.claimant, reserve }, ports, request, facts, owner, wanted: count, got: [], messages: [] };
+}
+
+function refuseAll({ startOfBlock, endOfBlock }: HostReserve, pools: readonly Pool[]): void {
+  const small = pools.find(({ cidr, blockLen }) => startOfBlock + endOfBlock >= 2 ** ((cidr.family === 4 ? 32 : 128) - blockLen));
+  if (small !== undefined)
+    throw new IpamFault(
+      "invalid",
+      `Cannot reserve ${startOfBlock} and ${endOfBlock} addresses of each block: nothing is left of one of pool ${small.name}`,
+    );
 }
 
 function missing(job: Job): number {

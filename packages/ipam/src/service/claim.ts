@@ -13,10 +13,14 @@ import { claimantText, parseAffinity, renderAffinity } from "../domain/affinity.
 import type { AffinityState, Claimant } from "../domain/affinity.ts";
 import { renderBlock } from "../domain/block-json.ts";
 import { bumped, isEmpty, newBlock } from "../domain/block.ts";
+import type { HostReserve } from "../domain/block.ts";
 import { collect } from "../domain/release.ts";
 import type { Clock } from "../ports.ts";
 import { untilWritten } from "./fault.ts";
 import type { Records, Seen } from "./records.ts";
+
+/** For whom a block is claimed, and what of it, should it be made, is his own. */
+export type Claim = Claimant & { readonly reserve?: HostReserve | undefined };
 
 export type ClaimPorts = { readonly records: Records; readonly clock: Clock };
 
@@ -25,7 +29,7 @@ function keyOfClaim(cidr: Cidr, claimant: Claimant): string {
 }
 
 /** Make the block the claimant's. "taken" if it is somebody else's, or nobody's but in use. */
-export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<"claimed" | "taken"> {
+export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claim): Promise<"claimed" | "taken"> {
   const key = keyOfClaim(cidr, claimant);
   if (await claimAtOnce(ports, cidr, claimant)) return "claimed";
   return await untilWritten(`the claim of ${formatCidr(cidr)}`, async () => {
@@ -41,8 +45,8 @@ export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claima
 }
 
 /** Both records, if there is none of them. */
-async function claimAtOnce({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<boolean> {
-  const block = newBlock(cidr, { affinity: claimantText(claimant), nowMs: clock.now() });
+async function claimAtOnce({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claim): Promise<boolean> {
+  const block = newBlock(cidr, { affinity: claimantText(claimant), nowMs: clock.now(), reserve: claimant.reserve });
   const outcome = await records.commit([
     { key: keyOfClaim(cidr, claimant), value: renderAffinity("confirmed"), revision: 0 },
     { key: blockKey(cidr), value: renderBlock(block), revision: 0, parsed: block },
@@ -72,7 +76,7 @@ async function ensureBlock(
   { records, clock }: ClaimPorts,
   o: {
     readonly cidr: Cidr;
-    readonly claimant: Claimant;
+    readonly claimant: Claim;
     readonly affinity: { readonly revision: number; readonly state: AffinityState };
   },
 ): Promise<"ours" | { readonly takenBy: Seen } | "conflict"> {
@@ -80,7 +84,7 @@ async function ensureBlock(
   const owner = claimantText(o.claimant);
   if (block !== undefined && block.affinity !== owner) return { takenBy: { key: blockKey(o.cidr), revision } };
   if (block !== undefined && o.affinity.state === "confirmed") return "ours";
-  const next = block === undefined ? newBlock(o.cidr, { affinity: owner, nowMs: clock.now() }) : bumped(block);
+  const next = block === undefined ? newBlock(o.cidr, { affinity: owner, nowMs: clock.now(), reserve: o.claimant.reserve }) : bumped(block);
   const change = { key: blockKey(o.cidr), value: renderBlock(next), revision };
   const outcome = await records.commit([change], [{ key: keyOfClaim(o.cidr, o.claimant), revision: o.affinity.revision }]);
   return outcome.written ? "ours" : "conflict";
