@@ -2,7 +2,7 @@ import { recordingLogger } from "@calico/daemon/testing";
 import { makeFakeStore } from "@calico/datastore/testing";
 import { makeIpam } from "@calico/ipam";
 import { disagreements, putNode, putPool } from "@calico/ipam/testing";
-import { RESOURCES } from "@calico/kube-client";
+import { KubeError, RESOURCES } from "@calico/kube-client";
 import { fakeApi } from "@calico/kube-client/testing";
 import { keyOf } from "@calico/model";
 import { expect, test } from "vitest";
@@ -258,4 +258,108 @@ test("ipam-gc: of a node's empty blocks one stays, the others go after the grace
   await w.scanAfter(1);
   await w.scanAfter(30);
   expect(w.gauges.get("ipam_blocks_per_node n1")).toBe(1);
+});
+
+const VM = "net.vmi.d.vm1";
+const launcher = (pod: string, node: string) => ({ pod, namespace: "d", node, container: `c-${pod}`, "vmi-name": "vm1", "vmi-uid": "L" });
+
+async function machineWorld(o: Parameters<typeof world>[0] = {}) {
+  const w = await world(o);
+  const got = await w.ipam.autoAssign({
+    node: "n1",
+    num4: 1,
+    num6: 0,
+    handle: VM,
+    attrs: launcher("virt-launcher-vm1-a", "n1"),
+    maxPerHandle: 1,
+  });
+  const ip = got.ok ? (got.value.v4.ips[0]?.address.split("/")[0] ?? "") : "";
+  w.api.set(RESOURCES.virtualMachines, { metadata: { name: "vm1", namespace: "d" } });
+  return { ...w, ip };
+}
+
+test("ipam-gc: a machine's address outlives its pods and its node, for as long as there is the machine; then its grace, with evidence", async () => {
+  const w = await machineWorld({ graceMin: 1 });
+  await w.scanAfter(0);
+  expect(w.gc.status().pending).toBe(0);
+  w.api.remove(RESOURCES.nodes, "n1");
+  await w.scanAfter(60);
+  expect([await w.has(w.ip), (await w.store.get(keyOf({ kind: "Node", name: "n1" }))) === undefined]).toEqual([true, true]);
+  await w.ipam.disown({
+    handle: VM,
+    owner: { namespace: "d", pod: "virt-launcher-vm1-a", container: "c-virt-launcher-vm1-a" },
+    isEnding: false,
+  });
+  await w.scanAfter(60);
+  expect(await w.has(w.ip)).toBe(true);
+  w.api.remove(RESOURCES.virtualMachines, "d/vm1");
+  await w.scanAfter(0);
+  await w.scanAfter(4);
+  expect(await w.has(w.ip)).toBe(true);
+  await w.scanAfter(1);
+  expect(await w.has(w.ip)).toBe(false);
+  const said = w.events.filter((e) => e.subject.startsWith("ipam.gc."));
+  expect(said).toMatchObject([{ body: { ip: w.ip, handle: VM, machine: "d/vm1" } }]);
+  expect((said[0]?.body["evidence"] as { text: string }[])[0]?.text).toBe("no VirtualMachine or VirtualMachineInstance d/vm1");
+});
+
+test("ipam-gc: dry run says of a machine's address what it would do", async () => {
+  const w = await machineWorld({ dryRun: true });
+  w.api.remove(RESOURCES.virtualMachines, "d/vm1");
+  await w.scanAfter(0);
+  await w.scanAfter(15);
+  expect(await w.has(w.ip)).toBe(true);
+  expect(w.log.lines.filter((l) => l.message === "address would be released").map((l) => l.fields)).toMatchObject([
+    { ip: w.ip, machine: "d/vm1" },
+  ]);
+});
+
+test("ipam-gc: an instance without a machine keeps its address; a pod that outlives both does too", async () => {
+  const w = await machineWorld();
+  w.api.remove(RESOURCES.virtualMachines, "d/vm1");
+  w.api.set(RESOURCES.virtualMachineInstances, { metadata: { name: "vm1", namespace: "d" } });
+  await w.scanAfter(0);
+  await w.scanAfter(60);
+  w.api.remove(RESOURCES.virtualMachineInstances, "d/vm1");
+  w.setPod("virt-launcher-vm1-a", "n1", [w.ip]);
+  await w.scanAfter(0);
+  await w.scanAfter(60);
+  expect(await w.has(w.ip)).toBe(true);
+});
+
+test.for([
+  { name: "has no virtual machines", code: 404, reason: "NotFound" },
+  { name: "does not let us see them", code: 403, reason: "Forbidden" },
+])("ipam-gc: a machine's address is not judged while the API $name; other addresses are", async ({ code, reason }) => {
+  const w = await machineWorld();
+  const other = await w.assign("gone");
+  const list = w.api.list;
+  w.api.list = (type, o) =>
+    type.group === "kubevirt.io" ? Promise.reject(new KubeError("list", { code, reason, message: "no" })) : list(type, o);
+  await w.scanAfter(0);
+  await w.scanAfter(60);
+  expect([await w.has(w.ip), await w.has(other)]).toEqual([true, false]);
+});
+
+test("ipam-gc: nobody asks for virtual machines where no address is one's", async () => {
+  const w = await world();
+  await w.assign("a");
+  const list = w.api.list;
+  const asked: string[] = [];
+  w.api.list = (type, o) => (asked.push(type.plural), list(type, o));
+  await w.scanAfter(0);
+  expect(asked).toEqual(["nodes", "pods"]);
+});
+
+test("ipam-gc: a machine that was started again between look and release keeps its address", async () => {
+  const w = await machineWorld();
+  w.api.remove(RESOURCES.virtualMachines, "d/vm1");
+  await w.scanAfter(0);
+  const release = w.ipam.releaseIps;
+  w.ipam.releaseIps = async (requests) => {
+    await w.ipam.own({ handle: VM, role: "active", attrs: launcher("virt-launcher-vm1-b", "n2") });
+    return await release(requests);
+  };
+  await w.scanAfter(15);
+  expect(await w.has(w.ip)).toBe(true);
 });

@@ -1,5 +1,5 @@
-/** Allocations by what may change their owner: their block, address, pod and node. */
-import type { Allocation } from "./ipam-gc.ts";
+/** Allocations by what may change their owner: their block, address, pods, node and virtual machine. */
+import { type Allocation, ownersOf } from "./ipam-gc.ts";
 
 export interface AddressIndex {
   readonly size: number;
@@ -9,7 +9,12 @@ export interface AddressIndex {
   /** `namespace/name`. */
   ofPod(pod: string): Iterable<Allocation>;
   ofNode(node: string): Iterable<Allocation>;
+  /** `namespace/name`, and those of which only a handle is known; without a name those of all machines. */
+  ofMachine(name?: string): readonly Allocation[];
 }
+
+/** No machine's name: it has no slash. */
+const UNNAMED = "";
 
 /** Most addresses and pods have one allocation: a list each costs less than a set. */
 type Lists = Map<string, readonly Allocation[]>;
@@ -19,13 +24,16 @@ export function makeAddressIndex(): AddressIndex {
   const byIp: Lists = new Map();
   const byPod: Lists = new Map();
   const byNode = new Map<string, Set<Allocation>>();
+  const byMachine: Lists = new Map();
   let size = 0;
-  const podOf = (a: Allocation) => (a.pod === undefined ? undefined : `${a.namespace ?? ""}/${a.pod}`);
+  const podsOf = (a: Allocation) => new Set(ownersOf(a).flatMap((o) => (o.pod === undefined ? [] : [`${o.namespace ?? ""}/${o.pod}`])));
+  const machineOf = ({ machine }: Allocation) => (machine === undefined ? undefined : (machine.name ?? UNNAMED));
 
   function remove(allocation: Allocation): void {
     size--;
     takeOut(byIp, allocation.ip, allocation);
-    takeOut(byPod, podOf(allocation), allocation);
+    for (const pod of podsOf(allocation)) takeOut(byPod, pod, allocation);
+    takeOut(byMachine, machineOf(allocation), allocation);
     const held = byNode.get(allocation.node ?? "");
     held?.delete(allocation);
     if (held?.size === 0) byNode.delete(allocation.node ?? "");
@@ -34,7 +42,8 @@ export function makeAddressIndex(): AddressIndex {
   function add(allocation: Allocation): void {
     size++;
     putIn(byIp, allocation.ip, allocation);
-    putIn(byPod, podOf(allocation), allocation);
+    for (const pod of podsOf(allocation)) putIn(byPod, pod, allocation);
+    putIn(byMachine, machineOf(allocation), allocation);
     if (allocation.node === undefined) return;
     const held = byNode.get(allocation.node) ?? new Set<Allocation>();
     byNode.set(allocation.node, held.add(allocation));
@@ -56,6 +65,8 @@ export function makeAddressIndex(): AddressIndex {
     ofIp: (ip) => byIp.get(ip) ?? [],
     ofPod: (pod) => byPod.get(pod) ?? [],
     ofNode: (node) => byNode.get(node) ?? [],
+    ofMachine: (name) =>
+      name === undefined ? [...byMachine.values()].flat() : [...(byMachine.get(name) ?? []), ...(byMachine.get(UNNAMED) ?? [])],
   };
 }
 

@@ -117,3 +117,32 @@ test("audit: an endpoint out of every pool is nobody's concern, until there is a
   w.at(2);
   expect(w.at(3).findings).toEqual([expect.stringMatching(/but not allocated$/)]);
 });
+
+test("audit: a machine's address is judged by its machine, once all machines are known; it may be in two pods while it moves", async () => {
+  const w = await world();
+  const of = (pod: string) => ({ namespace: "d", pod, node: "n1", container: pod, "vmi-name": "vm1", "vmi-uid": "L" });
+  await w.ipam.assignIp({ node: "n1", ip: "10.0.0.1", handle: "net.vmi.d.vm1", attrs: of("virt-launcher-vm1-a") });
+  await w.tell();
+  expect(w.audit.hasMachines()).toBe(true);
+  expect(w.at(0)).toMatchObject({ owned: 0, unowned: 0, exempt: 1 });
+  w.audit.setMachine("d/vm1", { kind: "VirtualMachine", isThere: true, revision: "80" });
+  w.audit.setMachine("d/vm1", { kind: "VirtualMachineInstance", isThere: true, revision: "81" });
+  w.audit.setMachinesKnown(true);
+  expect(w.at(1)).toMatchObject({ owned: 1, unowned: 0, exempt: 0 });
+  await w.ipam.own({ handle: "net.vmi.d.vm1", role: "alternate", attrs: of("virt-launcher-vm1-t") });
+  await w.tell();
+  w.wep("virt-launcher-vm1-a", "10.0.0.1");
+  w.wep("virt-launcher-vm1-t", "10.0.0.1");
+  w.at(2);
+  expect(w.at(9).findings).toEqual([]);
+  w.wep("web", "10.0.0.1");
+  w.at(9);
+  expect(w.at(10).findings).toEqual([expect.stringMatching(/^10\.0\.0\.1 is of 3 endpoints/)]);
+  for (const pod of ["virt-launcher-vm1-a", "virt-launcher-vm1-t", "web"]) w.wep(pod, undefined);
+  w.audit.setMachine("d/vm1", { kind: "VirtualMachineInstance", isThere: false, revision: "82" });
+  expect(w.at(11)).toMatchObject({ owned: 1, unowned: 0 });
+  w.audit.setMachine("d/vm1", { kind: "VirtualMachine", isThere: false, revision: "83" });
+  expect(w.at(12)).toMatchObject({ owned: 0, unowned: 1, findings: [] });
+  w.pod("virt-launcher-vm1-t", "10.0.0.1");
+  expect(w.at(13)).toMatchObject({ owned: 1, unowned: 0 });
+});

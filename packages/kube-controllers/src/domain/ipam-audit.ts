@@ -7,11 +7,12 @@
 import type { KeyValue } from "@calico/datastore";
 import { type Pool, poolOfIp } from "@calico/ipam";
 import { parseIp } from "@calico/model";
-import { makeAddressIndex } from "./ipam-address-index.ts";
+import { type AddressIndex, makeAddressIndex } from "./ipam-address-index.ts";
+import { makeMachineIndex } from "./ipam-machine-index.ts";
 import { makeEndpointIndex } from "./ipam-endpoint-index.ts";
 import { censusOf } from "./ipam-gc-census.ts";
 import { type AuditCounts, makeOpinion, type Opinion } from "./ipam-opinion.ts";
-import type { Allocation, PodLook } from "./ipam-gc.ts";
+import type { Allocation, PodLook, World } from "./ipam-gc.ts";
 
 type Stored = Pick<KeyValue, "key" | "value" | "modRevision" | "createRevision">;
 
@@ -23,6 +24,11 @@ export interface Audit {
   setCalicoNode(host: string, node: { readonly kubeNode: string | undefined } | undefined): void;
   setPod(key: string, pod: PodLook | undefined, revision: string): void;
   setKubeNode(name: string, isThere: boolean, revision: string): void;
+  /** Whether there is something to look up among virtual machines. */
+  hasMachines(): boolean;
+  setMachine(name: string, o: { readonly kind: string; readonly isThere: boolean; readonly revision: string }): void;
+  /** Whether all machines of both kinds were told; until then, and from when they are not followed any more, none is judged. */
+  setMachinesKnown(areKnown: boolean): void;
   /** Judge what was touched since the last time. */
   settle(nowMs: number): void;
   counts(): AuditCounts;
@@ -38,7 +44,10 @@ export function makeAudit(): Audit {
   const pods = new Map<string, PodLook>();
   const kubeNodes = new Set<string>();
   const calicoNodes = new Map<string, string | undefined>();
-  const world = { pods, kubeNodes, calicoNodes, endpoints: byIp, podsRevision: "", nodesRevision: "", etcdRevision: 0 };
+  const world = {
+    ...{ pods, kubeNodes, calicoNodes, endpoints: byIp, podsRevision: "", nodesRevision: "", etcdRevision: 0 },
+    machines: undefined as World["machines"],
+  };
   const opinion = makeOpinion({ world, broken, isInPool, ofIp: (ip) => index.ofIp(ip) });
   let pools: readonly Pool[] = [];
 
@@ -96,11 +105,35 @@ export function makeAudit(): Audit {
       else kubeNodes.delete(name);
       touchHost(name);
     },
+    ...machinesOf({ world, index, touch }),
     settle(nowMs) {
       for (const ip of touchedIps) opinion.form(ip, nowMs);
       touchedIps.clear();
     },
     counts: () => opinion.counts(index.size),
     findings: opinion.findings,
+  };
+}
+
+type Machines = Pick<Audit, "hasMachines" | "setMachine" | "setMachinesKnown">;
+
+function machinesOf(o: {
+  readonly world: { machines: World["machines"] };
+  readonly index: AddressIndex;
+  readonly touch: (allocations: Iterable<Allocation>) => void;
+}): Machines {
+  const { world, index, touch } = o;
+  const machines = makeMachineIndex();
+  return {
+    hasMachines: () => index.ofMachine().length > 0,
+    setMachine(name, change) {
+      const isNews = machines.set(name, change);
+      if (isNews && world.machines !== undefined) touch(index.ofMachine(name));
+    },
+    setMachinesKnown(areKnown) {
+      if (areKnown === (world.machines !== undefined)) return;
+      world.machines = areKnown ? machines : undefined;
+      touch(index.ofMachine());
+    },
   };
 }

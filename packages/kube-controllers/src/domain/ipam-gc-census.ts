@@ -1,7 +1,7 @@
 /** etcd's records, parsed for the collector: allocations, endpoints, who has which block, and what contradicts itself. */
-import { isCooling, ownerOf, parseBlock, parseClaimant, poolOfBlock, type Pool } from "@calico/ipam";
+import { isCooling, ownerOf, ownersAt, parseBlock, parseClaimant, poolOfBlock, type Owners, type Pool } from "@calico/ipam";
 import type { KeyValue } from "@calico/datastore";
-import { formatCidr, formatIp, nthIp, parseKey } from "@calico/model";
+import { formatCidr, formatIp, isVmHandle, nthIp, parseKey } from "@calico/model";
 import { isMap, mapOf } from "./facts.ts";
 import type { Allocation, Endpoint } from "./ipam-gc.ts";
 
@@ -48,10 +48,31 @@ export function censusOf(records: readonly KeyValue[], pools: readonly Pool[]): 
       const { node, pod, namespace, type, service } = attrs;
       const borrowed = claimant?.type !== "virtual" && node !== undefined && host !== node;
       const id = `${ip} ${owner.handleId ?? ""} ${sequence ?? ""}`;
-      allocations.push({ id, ip, block: cidr, pool, handle: owner.handleId, sequence, node, pod, namespace, type, service, borrowed });
+      const machine = machineOf(owner.handleId, ownersAt(block, ordinal));
+      const found = { id, ip, block: cidr, pool, handle: owner.handleId, sequence, node, pod, namespace, type, service, borrowed };
+      allocations.push(machine === undefined ? found : { ...found, machine });
     }
   }
   return { allocations, blocks, cooling, broken };
+}
+
+/** By what its owners say, else by the handle: a machine that does not run has no owner's attributes. */
+function machineOf(handle: string | undefined, { active, alternate }: Owners): Allocation["machine"] {
+  const attributes = [active, alternate].filter((o) => o !== undefined);
+  const said = attributes.find((o) => o["vmi-name"] !== undefined);
+  const isMachines = said !== undefined || (attributes.length === 0 && handle !== undefined && isVmHandle(handle));
+  if (!isMachines) return undefined;
+  const owners = attributes.flatMap(({ namespace, pod, node }) =>
+    namespace === undefined || pod === undefined || node === undefined ? [] : [{ namespace, pod, node }],
+  );
+  return { name: said === undefined ? nameIn(handle ?? "") : `${said["namespace"] ?? ""}/${said["vmi-name"] ?? ""}`, owners };
+}
+
+/** `namespace/name` of `network.vmi.namespace.name`; a name that was hashed cannot be read, nor one that may begin at two places. */
+function nameIn(handle: string): string | undefined {
+  const parts = handle.split(".vmi.");
+  const [, namespace, name] = /^([^._]+)\.(.+)$/.exec(parts[1] ?? "") ?? [];
+  return parts.length === 2 && namespace !== undefined ? `${namespace}/${name ?? ""}` : undefined;
 }
 
 export function endpointsByIp(records: readonly KeyValue[]): ReadonlyMap<string, readonly Endpoint[]> {

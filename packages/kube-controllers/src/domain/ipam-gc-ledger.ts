@@ -21,6 +21,14 @@ export interface LedgerEntry {
 /** Source: facts §4.8.1. */
 export const DEFAULT_GRACE_MS = 15 * 60_000;
 
+/**
+ * A machine that is started again, or moves, is without a pod for a while, and its objects may be made anew. Holds also where no other
+ * address is released.
+ *
+ * Source: facts §4.8.2.
+ */
+const MACHINE_GRACE_MS = 5 * 60_000;
+
 /** How long an address may be without an owner before something must be wrong with its release: the grace, two looks, and a minute. */
 export function overdueMsOf(graceMs: number): number {
   return (graceMs || DEFAULT_GRACE_MS) * 2 + 60_000;
@@ -58,6 +66,7 @@ export function dueHandles(
     if (verdict.kind !== "unowned") return false;
     const since = o.ledger.get(allocation.id)?.sinceMs;
     const isNodeGone = verdict.evidence.some((e) => e.kind === "nodeGone");
+    if (allocation.machine !== undefined) return since !== undefined && o.nowMs - since >= Math.max(o.graceMs, MACHINE_GRACE_MS);
     const graceMs = o.graceMs > 0 ? o.graceMs : isNodeGone ? DEFAULT_GRACE_MS : Infinity;
     return verdict.atOnce || (since !== undefined && o.nowMs - since >= graceMs);
   };

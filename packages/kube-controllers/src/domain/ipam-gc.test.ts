@@ -1,3 +1,4 @@
+import { vmHandle } from "@calico/model";
 import { expect, test } from "vitest";
 import { type Allocation, type Evidence, judge, type World } from "./ipam-gc.ts";
 import { restMs } from "./ipam-gc-hosts.ts";
@@ -20,6 +21,14 @@ const A: Allocation = {
   ...{ id: "i", ip: "10.0.0.1", block: "10.0.0.0/26", pool: "p", handle: "h", sequence: 1n, borrowed: false },
   ...{ node: "n1", namespace: "d", pod: "a", type: undefined, service: undefined },
 };
+const LAUNCHER = { namespace: "d", pod: "virt-launcher-vm1-x", node: "n1" };
+const MACHINES: Partial<Allocation> = { ...LAUNCHER, handle: "net.vmi.d.vm1", machine: { name: "d/vm1", owners: [LAUNCHER] } };
+const STOPPED: Partial<Allocation> = { pod: undefined, namespace: undefined, node: undefined, machine: { name: "d/vm1", owners: [] } };
+const LONG = { namespace: "n".repeat(63), name: "v".repeat(63) };
+const target = (name: string): Partial<Allocation> => ({
+  machine: { name: "d/vm1", owners: [LAUNCHER, { namespace: "d", pod: name, node: "n1" }] },
+});
+const machines = (...names: string[]): Partial<World> => ({ machines: { names: new Set(names), revision: "72" } });
 const endpoint = { key: "/wep", modRevision: 4, node: "n1", namespace: "d", pod: "a", ips: ["10.0.0.1"] };
 const pod = (o: object) => ({ pods: new Map([["d/a", { node: "k1", phase: "Running", ips: ["10.0.0.1"], ...o }]]) });
 
@@ -81,6 +90,39 @@ test.for<{ name: string; a?: Partial<Allocation>; world?: Partial<World>; saw?: 
     want: "owned vxlanTunnelAddress of node bare",
   },
   { name: "a container without a pod", a: { pod: undefined }, want: "owned container of handle h on node n1" },
+  { name: "a machine that runs", a: MACHINES, world: machines("d/vm1"), want: "owned virtual machine d/vm1" },
+  { name: "a machine that is stopped", a: { ...MACHINES, ...STOPPED }, world: machines("d/vm1"), want: "owned virtual machine d/vm1" },
+  { name: "a machine whose node is gone", a: { ...MACHINES, node: "gone" }, world: machines("d/vm1"), want: "owned virtual machine d/vm1" },
+  {
+    name: "a stopped machine of which only the hash is known",
+    a: { ...MACHINES, ...STOPPED, handle: vmHandle("net", LONG), machine: { name: undefined, owners: [] } },
+    world: machines(`${LONG.namespace}/${LONG.name}`),
+    want: `owned virtual machine of handle ${vmHandle("net", LONG)}`,
+  },
+  {
+    name: "a machine that is gone, and so are its pods",
+    a: { ...MACHINES, ...target("t") },
+    world: machines("d/vm2"),
+    want: "unowned later: machineMissing@72 podMissing@70 podMissing@70 endpointMissing@5",
+  },
+  {
+    name: "a machine that is gone, and its node too: the grace is owed all the same",
+    a: { ...MACHINES, node: "gone" },
+    world: machines(),
+    saw: true,
+    want: "unowned later: machineMissing@72 podMissing@70 endpointMissing@5",
+  },
+  {
+    name: "a machine that is gone, and its pod runs",
+    a: { ...MACHINES, ...target("a") },
+    world: machines(),
+    want: "owned pod d/a of virtual machine d/vm1",
+  },
+  {
+    name: "a machine, and no API of machines",
+    a: MACHINES,
+    want: "exempt virtual machine d/vm1: the Kubernetes API lists no virtual machines to look it up in",
+  },
   { name: "a service's", a: { service: "s", pod: undefined }, want: "exempt service d/s: released by the load balancer controller" },
   { name: "nobody's", a: { node: undefined, pod: undefined }, want: "exempt no node is recorded with it" },
 ])("judge: $name", ({ a, world, saw = false, want }) => {
@@ -98,6 +140,10 @@ const judged = (id: string, handle: string, kind: "owned" | "unowned", atOnce = 
   allocation: { ...A, id, handle },
   verdict: kind === "owned" ? { kind, owner: "x" } : { kind, evidence, atOnce },
 });
+const machine = (atOnce = false): Judged => {
+  const j = judged("m", "net.vmi.d.vm1", "unowned", atOnce);
+  return { ...j, allocation: { ...j.allocation, machine: { name: "d/vm1", owners: [] } } };
+};
 const neverSeen = judged("a", "h", "unowned", false, [{ kind: "nodeGone", text: "", source: "kubernetes", revision: "1" }]);
 
 test.for([
@@ -105,6 +151,10 @@ test.for([
   { name: "after its grace", group: [judged("a", "h", "unowned")], atMin: 15, want: ["h"] },
   { name: "its node is gone", group: [judged("a", "h", "unowned", true)], atMin: 0, want: ["h"] },
   { name: "one of the handle's addresses is in use", group: [judged("a", "h", "unowned"), judged("b", "h", "owned")], atMin: 60, want: [] },
+  { name: "a machine, before its own grace of 5 minutes", group: [machine(true)], atMin: 4, graceMin: 1, want: [] },
+  { name: "a machine, after it", group: [machine()], atMin: 5, graceMin: 1, want: ["net.vmi.d.vm1"] },
+  { name: "a machine, before the grace of all", group: [machine()], atMin: 14, want: [] },
+  { name: "a machine, where others are never released", group: [machine()], atMin: 5, graceMin: 0, want: ["net.vmi.d.vm1"] },
   { name: "a grace of 0 means never", group: [judged("a", "h", "unowned")], atMin: 60, graceMin: 0, want: [] },
   { name: "a grace of 0, and the node is gone", group: [judged("a", "h", "unowned", true)], atMin: 60, graceMin: 0, want: ["h"] },
   { name: "a grace of 0, and a node that was never seen: late, not gone", group: [neverSeen], atMin: 14, graceMin: 0, want: [] },

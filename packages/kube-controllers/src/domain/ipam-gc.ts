@@ -4,6 +4,7 @@
  *
  * Source: facts §4.8.1, §4.8.2; calico kube-controllers/pkg/controllers/node/ipam.go.
  */
+import { isVmHandle } from "@calico/model";
 
 export interface Allocation {
   /** Different for each time an address is given. */
@@ -20,6 +21,15 @@ export interface Allocation {
   readonly service: string | undefined;
   /** In a block of another host. */
   readonly borrowed: boolean;
+  /** Of a virtual machine, whose it is while its pods come and go; `name` undefined where only its handle is known. */
+  readonly machine?: { readonly name: string | undefined; readonly owners: readonly PodRef[] };
+}
+
+/** A pod that has a machine's address, or is to have it. */
+export interface PodRef {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly node: string;
 }
 
 export interface Endpoint {
@@ -47,10 +57,13 @@ export interface World {
   readonly calicoNodes: ReadonlyMap<string, string | undefined>;
   readonly endpoints: ReadonlyMap<string, readonly Endpoint[]>;
   readonly etcdRevision: number;
+  /** `namespace/name` of all virtual machines, running or not; undefined where nobody asked, or the API does not say. */
+  readonly machines?: { readonly names: ReadonlySet<string>; readonly revision: string } | undefined;
 }
 
 export interface Evidence {
-  readonly kind: "podMissing" | "podElsewhere" | "podFinished" | "podHasOtherIps" | "nodeGone" | "endpointMissing" | "endpointStale";
+  readonly kind:
+    "machineMissing" | "podMissing" | "podElsewhere" | "podFinished" | "podHasOtherIps" | "nodeGone" | "endpointMissing" | "endpointStale";
   readonly text: string;
   readonly source: "kubernetes" | "etcd";
   readonly revision: string;
@@ -69,6 +82,7 @@ export function judge(a: Allocation, world: World, sawNode: (node: string) => bo
   if (a.handle?.startsWith(WINDOWS_HANDLE)) return { kind: "exempt", reason: "reserved for Windows" };
   if (a.service !== undefined || a.type === "LoadBalancer")
     return { kind: "exempt", reason: `service ${a.namespace ?? ""}/${a.service ?? ""}: released by the load balancer controller` };
+  if (a.machine !== undefined) return judgeMachine(a, a.machine, world);
   if (a.node === undefined) return { kind: "exempt", reason: "no node is recorded with it" };
   const gone = goneEvidence(a.node, world);
   const atOnce = gone !== undefined && (sawNode(a.node) || !world.calicoNodes.has(a.node));
@@ -81,6 +95,46 @@ export function judge(a: Allocation, world: World, sawNode: (node: string) => bo
   return { kind: "unowned", evidence: [gone, endpointEvidence(a, world)], atOnce: false };
 }
 
+/** The machine's for as long as there is a machine of the name, also while it does not run; and its pods', should they outlive it. */
+function judgeMachine(a: Allocation, { name, owners }: NonNullable<Allocation["machine"]>, world: World): Verdict {
+  const { machines } = world;
+  const text = name === undefined ? `of handle ${a.handle ?? "(none)"}` : name;
+  if (machines === undefined)
+    return { kind: "exempt", reason: `virtual machine ${text}: the Kubernetes API lists no virtual machines to look it up in` };
+  const isThere = name === undefined ? [...machines.names].some((n) => isMachineOf(a.handle ?? "", n)) : machines.names.has(name);
+  if (isThere) return { kind: "owned", owner: `virtual machine ${text}` };
+  const lost = owners.map((o) => ({ o, evidence: podEvidence({ ...a, ...o }, world) }));
+  const alive = lost.find(({ evidence }) => evidence === undefined);
+  if (alive !== undefined) return { kind: "owned", owner: `pod ${alive.o.namespace}/${alive.o.pod} of virtual machine ${text}` };
+  const missing: Evidence = {
+    ...{ kind: "machineMissing", source: "kubernetes", revision: machines.revision },
+    text: `no VirtualMachine or VirtualMachineInstance ${text}`,
+  };
+  return {
+    kind: "unowned",
+    evidence: [missing, ...lost.flatMap(({ evidence }) => evidence ?? []), endpointEvidence(a, world)],
+    atOnce: false,
+  };
+}
+
+function isMachineOf(handle: string, name: string): boolean {
+  const at = name.indexOf("/");
+  return isVmHandle(handle, { namespace: name.slice(0, at), name: name.slice(at + 1) });
+}
+
+/** The pods that an address was given to. */
+export function ownersOf(
+  a: Pick<Allocation, "machine" | "namespace" | "pod" | "node">,
+): readonly { readonly [K in keyof PodRef]: string | undefined }[] {
+  return a.machine?.owners ?? [{ namespace: a.namespace, pod: a.pod, node: a.node }];
+}
+
+/** The nodes that an address still needs. A machine that does not run is on none, whatever node it was on. */
+export function hostsOf(a: Allocation, world: World): readonly string[] {
+  if (a.machine === undefined) return a.node === undefined ? [] : [a.node];
+  return a.machine.owners.flatMap((o) => (podEvidence({ ...a, ...o }, world) === undefined ? [o.node] : []));
+}
+
 function judgePod(a: Allocation, world: World, o: { readonly gone: Evidence | undefined; readonly atOnce: boolean }): Verdict {
   const lost = podEvidence(a, world);
   if (lost === undefined) return { kind: "owned", owner: `pod ${nameOf(a)}` };
@@ -89,7 +143,7 @@ function judgePod(a: Allocation, world: World, o: { readonly gone: Evidence | un
 }
 
 /** Why the pod that it was given to does not have it; undefined if it may. */
-function podEvidence(a: Allocation, world: World): Evidence | undefined {
+function podEvidence(a: Pick<Allocation, "ip" | "namespace" | "pod" | "node">, world: World): Evidence | undefined {
   const say = (kind: Evidence["kind"], text: string): Evidence => ({ kind, text, source: "kubernetes", revision: world.podsRevision });
   const pod = world.pods.get(nameOf(a));
   if (pod === undefined) return say("podMissing", `no pod ${nameOf(a)}`);
@@ -103,7 +157,7 @@ function podEvidence(a: Allocation, world: World): Evidence | undefined {
   return undefined;
 }
 
-function endpointEvidence(a: Allocation, world: World): Evidence {
+function endpointEvidence(a: Pick<Allocation, "ip">, world: World): Evidence {
   const found = world.endpoints.get(a.ip)?.[0];
   const revision = String(world.etcdRevision);
   return found === undefined
@@ -132,6 +186,6 @@ function kubeNameOf(node: string, world: World): string {
   return world.calicoNodes.get(node) ?? node;
 }
 
-function nameOf(a: Allocation): string {
+function nameOf(a: Pick<Allocation, "namespace" | "pod">): string {
   return `${a.namespace ?? ""}/${a.pod ?? ""}`;
 }

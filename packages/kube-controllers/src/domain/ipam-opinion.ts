@@ -1,5 +1,5 @@
 /** What is thought of each address: by default that its owner lives; of the others since when not, and why; and which records contradict each other. */
-import { type Allocation, type Endpoint, judge, type Verdict, type World } from "./ipam-gc.ts";
+import { type Allocation, type Endpoint, judge, ownersOf, type Verdict, type World } from "./ipam-gc.ts";
 
 /** Something that is not as it is to be. */
 export interface Finding {
@@ -80,7 +80,7 @@ function overdueOf(dated: Iterable<Dated>, beforeMs: number): readonly Finding[]
 export function contradictionOf(
   ip: string,
   o: Pick<OpinionInputs, "isInPool"> & {
-    readonly allocations: readonly Pick<Allocation, "block" | "namespace" | "pod" | "node">[];
+    readonly allocations: readonly Pick<Allocation, "block" | "namespace" | "pod" | "node" | "machine">[];
     readonly endpoints: readonly Pick<Endpoint, "key" | "namespace" | "pod" | "node">[];
   },
 ): string | undefined {
@@ -89,10 +89,14 @@ export function contradictionOf(
   const [endpoint] = o.endpoints;
   if (o.allocations.length > 1)
     return `${ip} is allocated in ${o.allocations.length} blocks: ${o.allocations.map((a) => a.block).join(", ")}`;
+  const owners = allocation === undefined ? [] : ownersOf(allocation);
+  const isHis = (e: (typeof o.endpoints)[number]) =>
+    owners.some((w) => w.namespace === e.namespace && w.pod === e.pod && w.node === e.node);
+  // A machine that moves has its address twice for a while.
+  if (allocation?.machine !== undefined && o.endpoints.length > 1 && o.endpoints.every(isHis)) return undefined;
   if (o.endpoints.length > 1) return `${ip} is of ${o.endpoints.length} endpoints: ${keys}`;
   if (endpoint === undefined) return undefined;
   if (allocation === undefined) return o.isInPool(ip) ? `${ip} is of endpoint ${keys}, but not allocated` : undefined;
-  const isHis = allocation.namespace === endpoint.namespace && allocation.pod === endpoint.pod && allocation.node === endpoint.node;
-  if (allocation.pod === undefined || isHis) return undefined;
+  if (allocation.pod === undefined || isHis(endpoint)) return undefined;
   return `${ip} is of endpoint ${keys}, but was given to pod ${allocation.namespace ?? ""}/${allocation.pod} on node ${allocation.node ?? "?"}`;
 }

@@ -7,6 +7,7 @@ import { kubeNameOfRecord } from "../domain/ipam-gc-census.ts";
 import { namedFacts } from "../domain/facts.ts";
 import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts";
 import { follow } from "./follow.ts";
+import { followMachines } from "./follow-machines.ts";
 import { followStore } from "./follow-store.ts";
 import { podLook, poolsOf } from "./ipam-gc-look.ts";
 
@@ -113,7 +114,7 @@ export function makeIpamAudit(given: AuditPorts, { overdueMs }: { readonly overd
           const [host, kubeNode] = kubeNameOfRecord(record ?? { key, value: "" });
           audit.setCalicoNode(host, record === undefined ? undefined : { kubeNode });
         }),
-        ...[followPods(), followNodes(), tickOften()],
+        ...[followPods(), followNodes(), followMachines(ports, audit), tickOften()],
       ])),
   };
 }

@@ -1,6 +1,6 @@
 /** What the collector changes: addresses of one handle, blocks that stand empty, hosts that are no more. */
 import { escapeName } from "@calico/model";
-import { isNodeGone, type Evidence, type World } from "../domain/ipam-gc.ts";
+import { isNodeGone, ownersOf, type Evidence, type World } from "../domain/ipam-gc.ts";
 import type { Due, Judged, Ledger } from "../domain/ipam-gc-ledger.ts";
 import { NO_POOL } from "../domain/ipam-gc-gauges.ts";
 import type { GcOptions, GcPorts } from "./ipam-gc.ts";
@@ -13,7 +13,8 @@ export function sayChanges(ports: GcPorts, { before, judged, nowMs }: Changes): 
   const at = new Date(nowMs).toISOString();
   for (const { allocation, verdict } of judged) {
     const { id, ip, handle, node, namespace, pod } = allocation;
-    const about = { ip, handle, sequence: allocation.sequence?.toString(), node, namespace, pod, at };
+    const machine = allocation.machine?.name;
+    const about = { ip, handle, sequence: allocation.sequence?.toString(), node, namespace, pod, machine, at };
     const isNew = verdict.kind === "unowned" && !before.has(id);
     if (isNew) ports.log.info("address without an owner", { ...about, evidence: verdict.evidence });
     if (isNew) ports.event(`ipam.suspect.${tokenOf(ip)}`, { ...about, evidence: verdict.evidence });
@@ -35,7 +36,20 @@ export async function releaseHandle(ports: GcPorts, o: Release): Promise<readonl
     const sequence = allocation.sequence?.toString();
     return {
       allocation,
-      body: { ip, handle, sequence, node, namespace, pod, block, pool, since, at: new Date(o.nowMs).toISOString(), evidence },
+      body: {
+        ip,
+        handle,
+        sequence,
+        node,
+        namespace,
+        pod,
+        machine: allocation.machine?.name,
+        block,
+        pool,
+        since,
+        at: new Date(o.nowMs).toISOString(),
+        evidence,
+      },
     };
   });
   if (o.dryRun) {
@@ -62,7 +76,7 @@ export async function releaseHandle(ports: GcPorts, o: Release): Promise<readonl
 async function removeEndpoints(ports: GcPorts, { due, world }: Release): Promise<boolean> {
   const stale = due.allocations.flatMap(({ allocation: a }) => {
     const found = world.endpoints.get(a.ip) ?? [];
-    return found.filter((e) => e.namespace === a.namespace && e.pod === a.pod && e.node === a.node);
+    return found.filter((e) => ownersOf(a).some((o) => e.namespace === o.namespace && e.pod === o.pod && e.node === o.node));
   });
   for (const endpoint of new Map(stale.map((e) => [e.key, e])).values()) {
     const gone = await ports.store.delete(endpoint.key, endpoint.modRevision);

@@ -13,6 +13,7 @@ import type { Store } from "@calico/datastore";
 import { type Gauge, gaugesOf } from "../domain/ipam-gc-gauges.ts";
 import { hostsDue, restMs } from "../domain/ipam-gc-hosts.ts";
 import { DEFAULT_GRACE_MS, dueHandles, type Judged, type Ledger, nextLedger } from "../domain/ipam-gc-ledger.ts";
+import { hostsOf } from "../domain/ipam-gc.ts";
 import { namedFacts } from "../domain/facts.ts";
 import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts";
 import { follow } from "./follow.ts";
@@ -102,7 +103,7 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     const found = hostsDue(seen.world, {
       ...{ goneSince, nowMs, graceMs: options.graceMs || DEFAULT_GRACE_MS, sawNode },
       claimants: blocks.flatMap((b) => b.host ?? []),
-      inUse: new Set(allocations.flatMap((a) => (released.has(a.id) ? [] : (a.node ?? [])))),
+      inUse: new Set(allocations.flatMap((a) => (released.has(a.id) ? [] : hostsOf(a, seen.world)))),
     });
     goneSince = found.goneSince;
     if (broken.length > 0) return;
