@@ -272,3 +272,45 @@ test("ipam explain: without the event log, what it is now", async () => {
   expect(out).toContain("History: not known; give --nats or NATS_URL for the event log");
   expect((await cli.run("ipam explain 10.0.0.200")).out).toContain("State: free");
 });
+
+test("ipam check, explain: a virtual machine keeps its address in no pod, and moves with it", async () => {
+  const { cli, ipam } = await world();
+  const log: { subject: string; atMs: number; revision: number; op: string; text: string }[] = [];
+  const keep = async (minute: number) => {
+    const kv = await cli.store.get("/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-28");
+    const about = { subject: "calico.v3.ipamblocks._.10%2E0%2E0%2E0-28", revision: 1, op: "put" };
+    log.push({ ...about, atMs: Date.parse("2026-11-23T10:00:00Z") + minute * 60_000, text: kv?.value ?? "" });
+  };
+  const handle = "net.vmi.d.vm1";
+  const attrs = (pod: string, node: string) => ({ pod, node, namespace: "d", container: `c-${pod}`, "vmi-name": "vm1", "vmi-uid": "L" });
+  await keep(0);
+  await ipam.assignIp({ node: "n1", ip: "10.0.0.9", handle, attrs: attrs("a", "n1") });
+  await keep(1);
+  await ipam.own({ handle, role: "alternate", attrs: attrs("t", "n2") });
+  await keep(2);
+  await ipam.disown({ handle, owner: { namespace: "d", pod: "a", container: "c-a" }, isEnding: false });
+  await keep(3);
+  await ipam.disown({ handle, owner: { namespace: "d", pod: "t", container: "c-t" }, isEnding: false });
+  await keep(4);
+  cli.past.set("log calico.v3.ipamblocks._.*", log);
+  const body = { command: "DEL", node: "n1", containerId: "c-a", namespace: "d", pod: "a", ok: true };
+  cli.past.set("node calico.cni.>", [
+    { subject: "calico.cni.n1.del", atMs: log[3]!.atMs - 1, revision: undefined, op: undefined, text: JSON.stringify(body) },
+  ]);
+  const { out } = await cli.run("ipam explain 10.0.0.9 --nats nats://x");
+  expect(out).toContain(`State: assigned to a virtual machine that is in no pod, handle ${handle}`);
+  expect(
+    out
+      .replaceAll(/sequence \d+/g, "sequence N")
+      .split("\n")
+      .slice(-7, -1),
+  ).toEqual([
+    "  2026-11-23T10:00:00.000Z  the block is in the log, of host:n1; the address is free (revision 1)",
+    `  2026-11-23T10:01:00.000Z  assigned to pod d/a, on node n1, handle ${handle}, sequence N; block of host:n1 (revision 1)`,
+    `  2026-11-23T10:02:00.000Z  now of pod d/a, on node n1, moving to pod d/t on node n2, handle ${handle}, sequence N (revision 1)`,
+    "  2026-11-23T10:02:59.999Z  CNI DEL on node n1 for pod d/a, container c-a, succeeded",
+    `  2026-11-23T10:03:00.000Z  now of pod d/t, on node n2, handle ${handle}, sequence N (revision 1)`,
+    `  2026-11-23T10:04:00.000Z  now of a virtual machine that is in no pod, handle ${handle}, sequence N (revision 1)`,
+  ]);
+  expect((await cli.run("ipam check --show-problem-ips")).out).not.toContain("10.0.0.9 leaked");
+});

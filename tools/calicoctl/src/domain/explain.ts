@@ -1,7 +1,7 @@
 /** The life of one address, told from the versions of its block, from CNI's calls and from the collector's releases. */
 import type { PastMessage } from "@calico/bus";
 import { ownerOf, parseBlock, type Block } from "@calico/ipam";
-import { ordinalOf } from "@calico/model";
+import { isVmHandle, ordinalOf } from "@calico/model";
 import type { Ip } from "@calico/model";
 
 export type Moment = { readonly atMs: number; readonly text: string };
@@ -11,6 +11,8 @@ type Held = {
   readonly handle: string;
   readonly sequence: string;
   readonly attrs: Readonly<Record<string, string>>;
+  /** The pod that is to have it next: of a virtual machine that moves. */
+  readonly alternate: Readonly<Record<string, string>>;
 };
 type State = { readonly at: "free" } | { readonly at: "cooling"; readonly since: string } | { readonly at: "gone" } | Held;
 
@@ -28,7 +30,11 @@ export function blockMoments(
       moments.push({ atMs: version.atMs, text: `the block's record of revision ${version.revision ?? "?"} could not be read` });
       continue;
     }
-    if (state.at === "held") handles.add(state.handle);
+    if (state.at === "held") {
+      handles.add(state.handle);
+      // A virtual machine's handle does not end in its containers' ids, as others do.
+      for (const { container } of [state.attrs, state.alternate]) if (container !== undefined) handles.add(`${state.handle}.${container}`);
+    }
     const where = `revision ${version.revision ?? "?"}`;
     for (const text of changes(before, state, block)) moments.push({ atMs: version.atMs, text: `${text} (${where})` });
     before = state;
@@ -45,7 +51,10 @@ function stateIn({ op, text }: PastMessage, ip: Ip): { readonly state: State | u
   const owner = ownerOf(block, ordinal);
   if (owner !== undefined) {
     const sequence = String(block.sequenceNumberForAllocation.get(ordinal) ?? "none");
-    return { block, state: { at: "held", handle: owner.handleId ?? "(none)", sequence, attrs: owner.secondary ?? {} } };
+    return {
+      block,
+      state: { at: "held", handle: owner.handleId ?? "(none)", sequence, attrs: owner.secondary ?? {}, alternate: owner.alternate ?? {} },
+    };
   }
   const index = block.allocations[ordinal];
   const since = typeof index === "number" ? block.attributes[index]?.releasedAt : undefined;
@@ -58,25 +67,34 @@ function changes(before: State | undefined, now: State, block: Block | undefined
     if (now.at === "held") return [`the log begins: already assigned to ${holderText(now)}; block of ${owner}`];
     return now.at === "gone" ? [] : [`the block is in the log, of ${owner}; the address is free`];
   }
-  const same = before.at === "held" && now.at === "held" && before.handle === now.handle && before.sequence === now.sequence;
+  const isTaken = before.at === "held" && now.at === "held" && before.handle === now.handle && isVmHandle(now.handle);
+  const same = isTaken || (before.at === "held" && now.at === "held" && before.handle === now.handle && before.sequence === now.sequence);
   const out: string[] = [];
   if (before.at === "held" && !same)
     out.push(`released by ${before.handle}${now.at === "cooling" ? "; cools down, and is not given again meanwhile" : ""}`);
   if (before.at === "cooling" && now.at === "free") out.push("cooled down; free again");
   if (now.at === "held" && !same) out.push(`assigned to ${holderText(now)}; block of ${owner}`);
-  if (same && JSON.stringify(before.attrs) !== JSON.stringify(now.attrs)) out.push(`its owner's attributes changed: ${holderText(now)}`);
+  if (same && ownersText(before) !== ownersText(now))
+    out.push(`${isTaken ? "now of" : "its owner's attributes changed:"} ${holderText(now)}`);
   if (now.at === "gone" && before.at !== "gone") out.push("the block was removed, empty");
   if (before.at === "gone" && now.at !== "gone") out.push(`the block was made, of ${owner}`);
   return out;
 }
 
-export function holderText({ handle, sequence, attrs }: Omit<Held, "at">): string {
+function ownersText(state: State): string {
+  return state.at === "held" ? JSON.stringify([state.attrs, state.alternate]) : "";
+}
+
+export function holderText({ handle, sequence, attrs, alternate }: Omit<Held, "at">): string {
   const { pod, namespace, node, type, service } = attrs;
+  const next = alternate["pod"];
   const parts = [
+    pod === undefined && isVmHandle(handle) ? "a virtual machine that is in no pod" : undefined,
     pod === undefined ? undefined : `pod ${namespace ?? ""}/${pod}`,
     service === undefined ? undefined : `service ${namespace ?? ""}/${service}`,
     type,
     node === undefined ? undefined : `on node ${node}`,
+    next === undefined ? undefined : `moving to pod ${alternate["namespace"] ?? ""}/${next} on node ${alternate["node"] ?? "?"}`,
     `handle ${handle}`,
     `sequence ${sequence}`,
   ];

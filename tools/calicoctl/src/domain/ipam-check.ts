@@ -1,7 +1,7 @@
 /** What `ipam check` finds, from the records and from who says to use an address. Source: facts §4.9.1. */
 import type { Block, Handle } from "@calico/ipam";
 import { isCooling, ordinalsOfHandle, ownerOf, parseClaimant } from "@calico/ipam";
-import { cidrContains, formatCidr, formatIp, nthIp, parseIp } from "@calico/model";
+import { cidrContains, formatCidr, formatIp, isVmHandle, nthIp, parseIp } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import type { LeakedHandle, ReportAllocation } from "./ipam-report.ts";
 
@@ -54,8 +54,8 @@ function allocationsOf(block: Block, users: Users): readonly ReportAllocation[] 
     const ip = formatIp(nthIp(block.cidr, ordinal));
     const owner = ownerOf(block, ordinal);
     const { node = "", pod = "", namespace = "", type = "", timestamp = "" } = owner?.secondary ?? {};
-    const owners = [...(users.get(ip) ?? [])];
     const coolingDown = isCooling(block, ordinal);
+    const owners = [...(users.get(ip) ?? []), ...keptFor(owner, { pod })];
     const claimant = parseClaimant(block.affinity);
     const borrowed = !coolingDown && node !== "" && claimant?.type !== "virtual" && claimant?.name !== node;
     const sequenceNumber = block.sequenceNumberForAllocation.get(ordinal);
@@ -63,6 +63,11 @@ function allocationsOf(block: Block, users: Users): readonly ReportAllocation[] 
     const inUse = !coolingDown && owners.length > 0;
     return [{ ip, handle: owner?.handleId ?? "", sequenceNumber, ...about, inUse, borrowed, coolingDown, owners }];
   });
+}
+
+/** A virtual machine that does not run keeps its address; whether there is one of the name the garbage collector finds out. */
+function keptFor(owner: { readonly handleId?: string } | undefined, { pod }: { readonly pod: string }): readonly string[] {
+  return owner?.handleId !== undefined && pod === "" && isVmHandle(owner.handleId) ? [`VirtualMachine(${owner.handleId})`] : [];
 }
 
 function handleFindings(r: Records): Pick<Findings, "leakedHandles" | "matchingHandles" | "badHandles"> {

@@ -69,7 +69,7 @@ async function nowLines(
   if (!owner.ok) lines.push(`State: ${owner.error.message.includes("cooldown") ? "released, cooling down" : "free"}`);
   else
     lines.push(
-      `State: assigned to ${holderText({ handle: owner.value.handle ?? "(none)", sequence: String(owner.value.sequence ?? "none"), attrs: owner.value.attrs })}`,
+      `State: assigned to ${holderText({ handle: owner.value.handle ?? "(none)", sequence: String(owner.value.sequence ?? "none"), attrs: owner.value.attrs, alternate: owner.value.alternate })}`,
     );
   if (owner.ok && owner.value.attrs["timestamp"] !== undefined) lines.push(`Assigned at: ${owner.value.attrs["timestamp"]}`);
   if (owner.ok && owner.value.handle !== undefined) lines.push(await handleLine(context, owner.value.handle));
