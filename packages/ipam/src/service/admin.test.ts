@@ -116,6 +116,15 @@ test("removeHost: claims and marker go, addresses stay with their handles", asyn
   expect(disagreements(store.dump())).toEqual([]);
 });
 
+test("removeHost: a block that is the host's without an affinity record goes too; that of another host stays", async () => {
+  const { store, ipam } = await world();
+  for (const node of ["n1", "n2"]) await ipam.ensureBlock({ node, v4: true, v6: false });
+  for (const claim of [...store.dump().keys()].filter((k) => k.includes("/host/"))) await store.delete(claim);
+  expect(said(await ipam.removeHost("n1"))).toHaveLength(1);
+  const left = [...store.dump().values()].filter(({ key }) => key.includes("/block/"));
+  expect(left.map(({ value }) => /"affinity":"(.*?)"/.exec(value)?.[1])).toEqual(["host:n2"]);
+});
+
 test("ensureBlock: one of each family, once", async () => {
   const { store, ipam } = await world();
   await putPool(store, "six", { cidr: "fd00::/120", blockSize: 124 });

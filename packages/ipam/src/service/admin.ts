@@ -14,7 +14,7 @@ import {
   prefixOf,
 } from "@calico/model";
 import type { Cidr } from "@calico/model";
-import { parseClaimant } from "../domain/affinity.ts";
+import { claimantText, parseClaimant } from "../domain/affinity.ts";
 import type { Claimant } from "../domain/affinity.ts";
 import { renderBlock } from "../domain/block-json.ts";
 import { bumped, ownerOf } from "../domain/block.ts";
@@ -82,7 +82,9 @@ export async function releaseClaims(
 ): Promise<readonly string[]> {
   const within = cidrAsked(o.within);
   const released: string[] = [];
-  for (const { cidr, claimant } of await claimsIn(ports, within, o.claimant)) {
+  const wanted = (c: Claim) =>
+    cidrCovers(within, c.cidr) && (o.claimant === undefined || claimantText(c.claimant) === claimantText(o.claimant));
+  for (const { cidr, claimant } of (await allClaims(ports)).filter(wanted)) {
     const outcome = await releaseBlock(ports, { cidr, claimant, mustBeEmpty: o.mustBeEmpty, cooldownSec: o.facts.config.cooldownSec });
     if (outcome === "notEmpty") throw new IpamFault("taken", `block '${formatCidr(cidr)}' is not empty`);
     released.push(formatCidr(cidr));
@@ -91,12 +93,9 @@ export async function releaseClaims(
 }
 
 /** From the affinities and from the blocks: either may be there without the other after a crash. */
-async function claimsIn({ store }: AssignPorts, within: Cidr, only: Claimant | undefined): Promise<readonly Claim[]> {
+async function allClaims({ store }: AssignPorts): Promise<readonly Claim[]> {
   const claims = new Map<string, Claim>();
-  const note = (cidr: Cidr, claimant: Claimant) => {
-    if (cidrCovers(within, cidr) && (only === undefined || (only.name === claimant.name && only.type === claimant.type)))
-      claims.set(`${formatCidr(cidr)} ${claimant.type} ${claimant.name}`, { cidr, claimant });
-  };
+  const note = (cidr: Cidr, claimant: Claimant) => void claims.set(`${formatCidr(cidr)} ${claimantText(claimant)}`, { cidr, claimant });
   for (const type of ["host", "virtual"]) {
     for (const { key } of (await store.list(`${IPAM_PREFIX}${type}/`)).items) {
       const { cidr, host, affinityType } = parseKey(key) ?? {};
@@ -121,19 +120,12 @@ export async function releaseHost(
   ports: AssignPorts,
   o: AdminCall & { readonly node: string; readonly mustBeEmpty: boolean; readonly forget?: boolean },
 ): Promise<readonly string[]> {
-  const { items } = await ports.store.list(`${IPAM_PREFIX}host/${o.node}/`);
+  const claims = (await allClaims(ports)).filter(({ claimant: c }) => c.type === "host" && c.name === o.node);
   const released: string[] = [];
-  for (const { key } of items) {
-    const cidr = parseCidr(parseKey(key)?.cidr ?? "");
-    if (!cidr.ok) continue;
-    const claimant = { type: "host", name: o.node } as const;
-    const outcome = await releaseBlock(ports, {
-      cidr: cidr.value,
-      claimant,
-      mustBeEmpty: o.mustBeEmpty,
-      cooldownSec: o.facts.config.cooldownSec,
-    });
-    if (outcome === "released") released.push(formatCidr(cidr.value));
+  for (const { cidr, claimant } of claims) {
+    const { mustBeEmpty, facts } = o;
+    const outcome = await releaseBlock(ports, { cidr, claimant, mustBeEmpty, cooldownSec: facts.config.cooldownSec });
+    if (outcome === "released") released.push(formatCidr(cidr));
   }
   if (o.forget) await removeMarker(ports, o.node);
   return released;

@@ -7,7 +7,7 @@ import { affinityPrefix, parseCidr, parseKey } from "@calico/model";
 import type { Cidr, Family } from "@calico/model";
 import { claimantText, parseAffinity } from "../domain/affinity.ts";
 import type { Claimant } from "../domain/affinity.ts";
-import { poolOfBlock, selectPools } from "../domain/pools.ts";
+import { poolOfBlock, selectPools, selectsNode } from "../domain/pools.ts";
 import type { Labels, Pool } from "../domain/pools.ts";
 import type { AutoAssignRequest } from "../ports.ts";
 import { readNodeLabels } from "./facts.ts";
@@ -84,8 +84,7 @@ function drawn(
     return cidr.ok ? [{ cidr: cidr.value, confirmed: parseAffinity(value) === "confirmed" }] : [];
   });
   const usable = affine.filter((a) => poolOfBlock(pools.value, a.cidr) !== undefined);
-  const unselected =
-    requested.length > 0 ? [] : affine.flatMap((a) => (isUnselected(a, { facts, pools: pools.value, use }) ? [a.cidr] : []));
+  const unselected = requested.length > 0 ? [] : affine.flatMap((a) => (isUnselected(a, { facts, labels: o.labels, use }) ? [a.cidr] : []));
   return { pools: pools.value, claimant: o.claimant, affinity: claimantText(o.claimant), affine, usable, unselected };
 }
 
@@ -95,11 +94,11 @@ function cidrAsked(text: string): Cidr {
   return cidr.value;
 }
 
-/** Of a pool that could serve the request but for its selectors. */
+/** Of a pool that could serve the request but for its node selector. Source: calico libcalico-go/lib/ipam/pools.go (SelectsNode). */
 function isUnselected(
   { cidr }: Affine,
-  { facts, pools, use }: { readonly facts: Facts; readonly pools: readonly Pool[]; readonly use: Pool["uses"][number] },
+  { facts, labels, use }: { readonly facts: Facts; readonly labels: Labels; readonly use: Pool["uses"][number] },
 ): boolean {
   const pool = poolOfBlock(facts.pools, cidr);
-  return pool !== undefined && !pool.disabled && !pools.includes(pool) && pool.uses.includes(use);
+  return pool !== undefined && !pool.disabled && !selectsNode(pool, labels) && pool.uses.includes(use);
 }

@@ -77,6 +77,18 @@ test("a block whose pool does not select the node any more is not taken from; gi
   expect(disagreements(store.dump())).toEqual([]);
 });
 
+test.for<{ name: string; pool: object; labels?: object }>([
+  { name: "a manual pool", pool: { assignmentMode: "Manual" } },
+  { name: "a pool of other namespaces", pool: { namespaceSelector: "team == 'x'" }, labels: { team: "y" } },
+])("an empty block of $name stays the node's when a pod comes that the pool is not for", async ({ pool, labels }) => {
+  const { store, ipam } = await world();
+  await putPool(store, "q", { cidr: "10.9.0.0/28", blockSize: 30, ...pool });
+  expect(await give(ipam, { handle: "x", pools4: ["10.9.0.0/28"] })).toMatch(/^10\.9\.0\./);
+  await ipam.releaseByHandle("x");
+  expect(await give(ipam, { namespaceLabels: labels })).toMatch(/^10\.0\.0\./);
+  expect(claims(store).filter((c) => c.includes(" 10.9.0."))).toHaveLength(1);
+});
+
 test.for([
   { name: "without its block is made good", claim: '{"state":"confirmed"}', block: undefined, want: ["n1 10.0.0.0-30 confirmed"] },
   { name: "that is pending is completed", claim: '{"state":"pending"}', block: "host:n1", want: ["n1 10.0.0.0-30 confirmed"] },
