@@ -4,7 +4,7 @@ import { API_KINDS, KIND_TABLE, kindOfName } from "./kind-table.ts";
 import { headingsOf } from "./columns.ts";
 import { jsonPatch, mergePatch } from "./patch.ts";
 import { renderColumns } from "./table.ts";
-import { formatG5 } from "./usage.ts";
+import { formatG5, usageRows } from "./usage.ts";
 import { versionMismatch } from "./version.ts";
 
 const file = (spec: object, o: object = {}) => ({
@@ -107,6 +107,17 @@ test("renderColumns: as wide as the longest cell and three, at least five", () =
     ]),
   ).toBe("A     LONGER   \nxyz   y        \n\n");
   expect(renderColumns([["A"]])).toBe("A    \n\n");
+});
+
+test.for([
+  { used: 8, want: "8 (12%)" },
+  { used: 24, want: "24 (38%)" },
+  { used: 40, want: "40 (62%)" },
+  { used: 1, want: "1 (2%)" },
+  { used: 64, want: "64 (100%)" },
+])("usageRows: $used of 64 is $want, as C rounds it", ({ used, want }) => {
+  const pool = { pool: "p", cidr: "10.0.0.0/26", capacity: 64, free: 64 - used, reserved: 0, blocks: [] };
+  expect(usageRows([pool], false)[0]?.[3]).toBe(want);
 });
 
 test.for([

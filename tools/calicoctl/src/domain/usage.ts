@@ -6,7 +6,7 @@ export const USAGE_ALIGN = ["left", "left", "right", "right", "right", "right"] 
 
 type Usage = { readonly capacity: number; readonly free: number; readonly reserved: number };
 
-/** One row per pool, and with `blocks` one per block below its pool. Reserved addresses are not free. */
+/** One row per pool, and with `blocks` one per block below its pool, those outside of every pool last. Reserved addresses are not free. */
 export function usageRows(pools: readonly PoolUtilization[], blocks: boolean): string[][] {
   return pools.flatMap((pool) => {
     const head = pool.cidr === undefined ? [] : [usageRow("IP Pool", pool.cidr, pool)];
@@ -15,8 +15,15 @@ export function usageRows(pools: readonly PoolUtilization[], blocks: boolean): s
 }
 
 function usageRow(grouping: string, cidr: string, { capacity, free, reserved }: Usage): string[] {
-  const share = (count: number) => `${formatG5(count)} (${Math.round((100 * count) / capacity)}%)`;
+  const share = (count: number) => `${formatG5(count)} (${roundHalfEven((100 * count) / capacity)}%)`;
   return [grouping, cidr, formatG5(capacity), share(capacity - free), share(reserved), share(free - reserved)];
+}
+
+/** C's `%.0f` of a number that is not negative: a half goes to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const whole = Math.floor(value);
+  const isDown = value - whole < 0.5 || (value - whole === 0.5 && whole % 2 === 0);
+  return isDown ? whole : whole + 1;
 }
 
 /** C's `%.5g`: five significant digits, no trailing zeros, an exponent from 100000 on. */
