@@ -115,6 +115,49 @@ test("ipam check: finds what leaked, what is used without allocation, handles wi
   expect(out).toMatch(/Check complete; found 5 problems\.\n$/);
 });
 
+test("ipam: an address of a service: who has it, and that it is one; one whose service is gone leaked", async () => {
+  const spec = { cidr: "203.0.113.0/28", blockSize: 28, allowedUses: ["LoadBalancer"] };
+  const cli = makeFakeCli({ f: JSON.stringify({ ...POOL, spec }) });
+  expect((await cli.run("apply -f f")).err).toBe("");
+  const ipam = makeIpam({ store: cli.store });
+  const assign = (service: string, ip: string) =>
+    ipam.assignIp({
+      ...{ node: "load-balancer", ip, handle: `lb-${service}`, use: "LoadBalancer" },
+      attrs: { service, namespace: "d", type: "LoadBalancer", timestamp: "T" },
+    });
+  await assign("web", "203.0.113.1");
+  await assign("gone", "203.0.113.2");
+  await cli.store.put(
+    keyOf({ kind: "KubernetesService", namespace: "d", name: "web" }),
+    JSON.stringify({ kind: "KubernetesService", metadata: { namespace: "d", name: "web" }, spec: { type: "LoadBalancer" } }),
+  );
+  expect((await cli.run("ipam show --ip 203.0.113.1")).out).toBe(
+    "IP 203.0.113.1 is in use\nHandle ID: lb-web\nActive Owner Attributes:\n  namespace: d\n  service: web\n  timestamp: T\n  type: LoadBalancer\n",
+  );
+  const { out } = await cli.run("ipam check --show-all-ips --show-problem-ips");
+  expect(out).toContain("IPAM block 203.0.113.0/28 affinity=virtual:load-balancer:\n");
+  expect(out).toContain("  203.0.113.1 in use by Service(d/web)\n");
+  expect(out).toContain("  203.0.113.2 leaked; handle=lb-gone service=d/gone type=LoadBalancer created=T\n");
+  expect(out).toMatch(/Check complete; found 1 problems\.\n$/);
+  const explained = (await cli.run("ipam explain 203.0.113.1")).out;
+  expect(explained).toContain("Block: 203.0.113.0/28 of virtual:load-balancer\n");
+  expect(explained).toContain("State: assigned to service d/web, LoadBalancer, handle lb-web, sequence ");
+  expect(explained).toContain("Evidence: service d/web is of type LoadBalancer\n");
+  expect((await cli.run("ipam explain 203.0.113.2")).out).toContain(
+    "Evidence: no service d/gone of type LoadBalancer is known; see calicoctl ipam check\n",
+  );
+});
+
+test("ipam check: what a Windows node reserved is in use, and needs no handle", async () => {
+  const cli = makeFakeCli({ f: JSON.stringify(POOL) });
+  expect((await cli.run("apply -f f")).err).toBe("");
+  const reserve4 = { startOfBlock: 3, endOfBlock: 1, handle: "windows-reserved-ipam-handle", note: "windows host rsvd" };
+  await makeIpam({ store: cli.store }).ensureBlock({ node: "win", v4: true, v6: false, reserve4 });
+  const { out } = await cli.run("ipam check --show-all-ips");
+  expect(out.match(/in use by Reserved for Windows/g)).toHaveLength(4);
+  expect(out).toMatch(/Check complete; found 0 problems\.\n$/);
+});
+
 test("ipam check -o, release --from-report: what leaked goes, what was given again since does not", async () => {
   const { cli, ipam } = await world();
   await cli.store.put("/calico/ipam/v2/handle/empty", '{"block":{"10.0.0.0/28":1},"deleted":false}');

@@ -1,6 +1,6 @@
 /** What `ipam check` finds, from the records and from who says to use an address. Source: facts §4.9.1. */
 import type { Block, Handle } from "@calico/ipam";
-import { isCooling, ordinalsOfHandle, ownerOf, parseClaimant } from "@calico/ipam";
+import { isCooling, ordinalsOfHandle, ownerOf, parseClaimant, WINDOWS_RESERVED_HANDLE } from "@calico/ipam";
 import { cidrContains, formatCidr, formatIp, isVmHandle, nthIp, parseIp } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import type { LeakedHandle, ReportAllocation } from "./ipam-report.ts";
@@ -67,12 +67,14 @@ function allocationsOf(block: Block, users: Users): readonly ReportAllocation[] 
 
 /** A virtual machine that does not run keeps its address; whether there is one of the name the garbage collector finds out. */
 function keptFor(owner: { readonly handleId?: string } | undefined, { pod }: { readonly pod: string }): readonly string[] {
+  if (owner?.handleId === WINDOWS_RESERVED_HANDLE) return ["Reserved for Windows"];
   return owner?.handleId !== undefined && pod === "" && isVmHandle(owner.handleId) ? [`VirtualMachine(${owner.handleId})`] : [];
 }
 
 function handleFindings(r: Records): Pick<Findings, "leakedHandles" | "matchingHandles" | "badHandles"> {
   const named = new Set(r.blocks.flatMap((b) => b.allocations.flatMap((_, n) => ownerOf(b, n)?.handleId ?? [])));
   const leakedHandles = [...r.handles].flatMap(([id, { revision }]) => (named.has(id) ? [] : [{ id, revision: String(revision) }]));
+  named.delete(WINDOWS_RESERVED_HANDLE);
   const badHandles = [...named].flatMap((id) => {
     const stored = r.handles.get(id)?.handle;
     if (stored === undefined) return [`${id}: there is no such handle`];

@@ -1,12 +1,13 @@
 /** `ipam check`: nothing is written but the report. */
-import { heldBy, parseAffinity, parseBlock, parseHandle, type Block } from "@calico/ipam";
-import { formatCidr, IPAM_HANDLE_PREFIX, IPAM_PREFIX, parseCidr, parseKey, prefixOf } from "@calico/model";
+import { heldBy, ownerOf, parseAffinity, parseBlock, parseHandle, type Block } from "@calico/ipam";
+import { formatCidr, formatIp, IPAM_HANDLE_PREFIX, IPAM_PREFIX, nthIp, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import { findProblems, problemCount } from "../domain/ipam-check.ts";
 import { renderReport } from "../domain/ipam-report.ts";
 import type { Findings, Records } from "../domain/ipam-check.ts";
 import type { ReportAllocation } from "../domain/ipam-report.ts";
 import { VERSION } from "../domain/version.ts";
+import { loadBalancers } from "./load-balancers.ts";
 import { mustOk } from "./write.ts";
 import type { Context } from "../ports.ts";
 
@@ -105,23 +106,19 @@ async function loadUsers(
   print(`Found ${users.size - before} workload IPs.`);
   if (o.kubeconfig !== undefined)
     for (const { name, ips } of await context.pods(o.kubeconfig)) for (const ip of ips) note(ip, `Pod(${name})`);
-  const services = new Set(
-    (await (await context.store()).list(prefixOf("KubernetesService"))).items.map(({ key }) => key.split("/").slice(-2).join("/")),
-  );
+  const services = await loadBalancers(await context.store());
   for (const block of o.blocks)
     for (const [ip, service] of serviceAddresses(block)) if (services.has(service)) note(ip, `Service(${service})`);
   print(`Workloads and nodes are using ${users.size} IPs.\n`);
   return users;
 }
 
+/** Addresses that blocks hold for Services, with the Service's name. */
 function serviceAddresses(block: Block): readonly [string, string][] {
-  const found = findProblems({ blocks: [block], handles: new Map(), affinities: [], pools: [], users: new Map() });
-  return Object.values(found.allocations)
-    .flat()
-    .flatMap((a): [string, string][] => {
-      const { service, namespace } = block.attributes.find((x) => x.handleId === a.handle)?.secondary ?? {};
-      return service === undefined ? [] : [[a.ip, `${namespace ?? ""}/${service}`]];
-    });
+  return block.allocations.flatMap((_, ordinal): [string, string][] => {
+    const { service, namespace } = ownerOf(block, ordinal)?.secondary ?? {};
+    return service === undefined ? [] : [[formatIp(nthIp(block.cidr, ordinal)), `${namespace ?? ""}/${service}`]];
+  });
 }
 
 function say({ io: { print } }: Context, { records, found, options }: { records: Records; found: Findings; options: CheckOptions }): void {
@@ -134,7 +131,8 @@ function say({ io: { print } }: Context, { records, found, options }: { records:
   print(`Handles record ${held} addresses.\n`);
   print("Scanning for IPs that are allocated but not actually in use...");
   if (options.showAllIps) for (const a of all) if (a.inUse) print(`  ${a.ip} in use by ${a.owners.join(", ")}`);
-  list(found.leaked.map((a) => `${a.ip} leaked; ${about(a)}`));
+  const services = new Map(records.blocks.flatMap(serviceAddresses));
+  list(found.leaked.map((a) => `${a.ip} leaked; ${about(a, services.get(a.ip))}`));
   print(`Found ${found.leaked.length} IPs that are allocated in IPAM but not actually in use.`);
   const cooling = all.filter((a) => a.coolingDown).length;
   if (cooling > 0) print(`Found ${cooling} IPs that were released and are cooling down.`);
@@ -154,8 +152,9 @@ function say({ io: { print } }: Context, { records, found, options }: { records:
   print(`Found ${found.affinityProblems.length} inconsistent block affinities.`);
 }
 
-function about(a: ReportAllocation): string {
+function about(a: ReportAllocation, service: string | undefined): string {
   const attributes = [
+    service === undefined ? "" : `service=${service}`,
     a.pod && `pod=${a.namespace}/${a.pod}`,
     a.node && `node=${a.node}`,
     a.type && `type=${a.type}`,

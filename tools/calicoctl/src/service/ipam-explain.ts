@@ -6,6 +6,7 @@ import type { Ip } from "@calico/model";
 import { CliError } from "../domain/cli-error.ts";
 import { blockMoments, cniMoments, gcMoments, holderText, suspectMoments, timeline } from "../domain/explain.ts";
 import type { Context, NatsFlags } from "../ports.ts";
+import { loadBalancers } from "./load-balancers.ts";
 
 export type ExplainOptions = { readonly ip: string; readonly servers: readonly string[]; readonly flags: NatsFlags };
 
@@ -82,9 +83,22 @@ async function nowLines(
     );
   for (const node of (await client.list("Node")).items)
     if (JSON.stringify(node.spec).includes(`"${text}"`)) lines.push(`Evidence: node ${node.metadata.name} has it as a tunnel's address`);
+  if (owner.ok) lines.push(...(await serviceLines(context, owner.value.attrs)));
   if (owner.ok && users.length === 0 && owner.value.attrs["pod"] !== undefined)
     lines.push("Evidence: no workload endpoint has it; see calicoctl ipam check");
   return lines;
+}
+
+/** Of an address that a Service of type LoadBalancer holds: whether there is one. */
+async function serviceLines(context: Context, { service, namespace }: Readonly<Record<string, string>>): Promise<readonly string[]> {
+  if (service === undefined) return [];
+  const name = `${namespace ?? ""}/${service}`;
+  const isThere = (await loadBalancers(await context.store())).has(name);
+  return [
+    isThere
+      ? `Evidence: service ${name} is of type LoadBalancer`
+      : `Evidence: no service ${name} of type LoadBalancer is known; see calicoctl ipam check`,
+  ];
 }
 
 async function handleLine(context: Context, id: string): Promise<string> {
