@@ -42,6 +42,9 @@ const poolSchema = z.object({
   status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).nullish() }).nullish(),
 });
 
+/** The block sizes that there are: the shortest and the longest prefix. Source: facts §1.8.1; calico libcalico-go/lib/validator/v3 (IPPool). */
+export const BLOCK_LENS = { 4: [20, 32], 6: [116, 128] } as const;
+
 /** A pool from its stored JSON. A pool that is terminating or not allocatable counts as disabled. */
 export function parsePool(json: unknown): Result<Pool, string> {
   const parsed = poolSchema.safeParse(json);
@@ -49,11 +52,14 @@ export function parsePool(json: unknown): Result<Pool, string> {
   const { metadata, spec, status } = parsed.data;
   const cidr = parseCidr(spec.cidr);
   if (!cidr.ok) return err(`spec.cidr: ${cidr.error}`);
+  const blockLen = spec.blockSize || (cidr.value.family === 4 ? 26 : 122);
+  const [least, most] = BLOCK_LENS[cidr.value.family];
+  if (blockLen < least || blockLen > most) return err(`spec.blockSize: ${blockLen} is not within ${least} to ${most}`);
   const notAllocatable = status?.conditions?.some((c) => c.type === "Allocatable" && c.status === "False") ?? false;
   return ok({
     name: metadata.name,
     cidr: cidr.value,
-    blockLen: spec.blockSize || (cidr.value.family === 4 ? 26 : 122),
+    blockLen,
     disabled: (spec.disabled ?? false) || notAllocatable || metadata.deletionTimestamp != null,
     automatic: (spec.assignmentMode ?? "Automatic") === "Automatic",
     nodeSelector: spec.nodeSelector ?? "",

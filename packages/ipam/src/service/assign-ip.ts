@@ -7,6 +7,7 @@ import { poolOfIp } from "../domain/pools.ts";
 import type { Pool } from "../domain/pools.ts";
 import type { AssignedIp, AssignIpRequest } from "../ports.ts";
 import { claimBlock } from "./claim.ts";
+import { noPoolFault } from "./facts.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault } from "./fault.ts";
 import { giveOne } from "./give.ts";
@@ -16,7 +17,7 @@ import type { GivePorts } from "./give.ts";
 export async function assignIp(ports: GivePorts, o: { readonly request: AssignIpRequest; readonly facts: Facts }): Promise<AssignedIp> {
   const { request, facts } = o;
   const ip = addressOf(request.ip);
-  const pool = usablePool(facts.pools, ip, request);
+  const pool = usablePool(facts, ip, request);
   const cidr = cidrOf(ip, pool.blockLen);
   const claimant: Claimant =
     request.use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
@@ -53,13 +54,13 @@ export function addressOf(text: string): Ip {
   return ip.value;
 }
 
-function usablePool(pools: readonly Pool[], ip: Ip, request: AssignIpRequest): Pool {
+function usablePool(facts: Facts, ip: Ip, request: AssignIpRequest): Pool {
   const use = request.use ?? "Workload";
   const pool = poolOfIp(
-    pools.filter((p) => !p.disabled),
+    facts.pools.filter((p) => !p.disabled),
     ip,
   );
-  if (pool === undefined) throw new IpamFault("noPool", `The provided IP address is not in a configured pool: ${request.ip}`);
+  if (pool === undefined) throw noPoolFault(`The provided IP address is not in a configured pool: ${request.ip}`, facts);
   if (!pool.uses.includes(use))
     throw new IpamFault("noPool", `The pool ${pool.name} of ${request.ip} is not for use ${use}, only ${pool.uses.join(", ")}`);
   return pool;

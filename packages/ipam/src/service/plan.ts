@@ -10,7 +10,7 @@ import type { Claimant } from "../domain/affinity.ts";
 import { poolOfBlock, selectPools, selectsNode } from "../domain/pools.ts";
 import type { Labels, Pool } from "../domain/pools.ts";
 import type { AutoAssignRequest } from "../ports.ts";
-import { readNodeLabels } from "./facts.ts";
+import { noPoolFault, readNodeLabels } from "./facts.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault } from "./fault.ts";
 
@@ -78,7 +78,7 @@ function drawn(
   const use = request.use ?? "Workload";
   const { node, namespaceLabels } = request;
   const pools = selectPools(facts.pools, { family, requested, node, nodeLabels: o.labels, namespaceLabels, use });
-  if (!pools.ok) throw new IpamFault("noPool", pools.error);
+  if (!pools.ok) throw noPoolFault(pools.error, facts);
   const affine = o.claims.flatMap(({ key, value }): Affine[] => {
     const cidr = parseCidr(parseKey(key)?.cidr ?? "");
     return cidr.ok ? [{ cidr: cidr.value, confirmed: parseAffinity(value) === "confirmed" }] : [];

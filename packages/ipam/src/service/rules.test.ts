@@ -58,6 +58,31 @@ test.for<{ name: string; pool: object; want: string }>([
   expect(await give(ipam)).toContain(want);
 });
 
+test.for<{ name: string; pool: string; request?: object; want: string }>([
+  {
+    name: "no JSON",
+    pool: "{",
+    want: "noPool: no configured Calico pools for node n1; not read, correct it: IPPool p: it is not JSON",
+  },
+  {
+    name: "a block size that there is not",
+    pool: '{"metadata":{"name":"p"},"spec":{"cidr":"10.0.0.0/8","blockSize":8}}',
+    want: "noPool: no configured Calico pools for node n1; not read, correct it: IPPool p: spec.blockSize: 8 is not within 20 to 32",
+  },
+  {
+    name: "no network, and is asked for",
+    pool: '{"metadata":{"name":"p"},"spec":{"cidr":"10.0.0"}}',
+    request: { pools4: ["10.0.0.0/28"] },
+    want: "noPool: the given pool (10.0.0.0/28) does not exist, or is not enabled; not read, correct it: IPPool p: spec.cidr: ",
+  },
+])("a pool whose record is $name is named where it is missed", async ({ pool, request, want }) => {
+  const { store, ipam } = await world();
+  await store.put("/calico/resources/v3/projectcalico.org/ippools/p", pool);
+  expect(await give(ipam, request)).toContain(want);
+  const asked = await ipam.assignIp({ node: "n1", ip: "10.0.0.1", handle: "h" });
+  expect(asked.ok ? "given" : asked.error.message).toContain("10.0.0.1; not read, correct it: IPPool p: ");
+});
+
 test("a pool that is asked for by name but for another use does not qualify", async () => {
   const { ipam } = await world({ allowedUses: ["Tunnel"] });
   expect(await give(ipam, { pools4: ["10.0.0.0/28"] })).toBe("noPool: cannot find a qualified ippool");
