@@ -22,7 +22,7 @@ import { makeControllers } from "./controllers.ts";
 import { enabledControllers, type IsEnabled } from "./domain/enabled-controllers.ts";
 import { IPAM_GC_METRICS } from "./domain/ipam-gc-gauges.ts";
 import { METRICS } from "./metrics.ts";
-import { DEFAULT_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
+import { DEFAULT_GRACE_MS, MACHINE_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
 import { makeIpamGc } from "./service/ipam-gc.ts";
 import { makeIpamAudit } from "./service/ipam-audit.ts";
 import { endSoon } from "./service/end-soon.ts";
@@ -45,6 +45,11 @@ const command = daemonCommand("kube-controllers", "mirrors the Kubernetes API in
       },
     ),
   )
+  .addOption(
+    numberOption("--ipam-gc-machine-grace-seconds <n>", "the least grace for an address of a virtual machine that is gone", {
+      ...{ env: "IPAM_GC_MACHINE_GRACE_SECONDS", default: MACHINE_GRACE_MS / 1000 },
+    }),
+  )
   .option("--adopt-kubernetes <uid>", "follow this cluster (the uid of its namespace kube-system) in place of the one that is recorded")
   .option("--ipam-gc-dry-run", "log which addresses would be released, and why, and release none", false);
 const enabling = command.createOption("--enabled-controllers <names>", "controllers that run, by Calico's names, comma separated");
@@ -53,6 +58,7 @@ const options = program.opts<
   DaemonOptions & {
     reconcileSeconds: number;
     ipamGcGraceSeconds: number;
+    ipamGcMachineGraceSeconds: number;
     ipamGcDryRun: boolean;
     adoptKubernetes?: string;
     enabledControllers: string;
@@ -78,11 +84,12 @@ const ports = { ...{ kube: witness.kube, store, datastore, log, metrics, signal 
 const reconcileMs = options.reconcileSeconds * 1000;
 const ipam = makeIpam({ store });
 const graceMs = options.ipamGcGraceSeconds * 1000;
+const machineGraceMs = options.ipamGcMachineGraceSeconds * 1000;
 const controllers = [
   witness,
   ...makeControllers({ ...ports, reconcileMs }),
-  makeIpamAudit(ports, { overdueMs: overdueMsOf(graceMs) }),
-  makeIpamGc({ ...ports, ipam, event: events.event }, { graceMs, dryRun: options.ipamGcDryRun }),
+  makeIpamAudit(ports, { overdueMs: Math.max(overdueMsOf(graceMs), overdueMsOf(machineGraceMs)) }),
+  makeIpamGc({ ...ports, ipam, event: events.event }, { graceMs, machineGraceMs, dryRun: options.ipamGcDryRun }),
   makeLoadBalancer({
     ...{ ...ports, ipam, reconcileMs, handleOf: loadBalancerHandle },
     kube: { ...witness.kube, patch: kube.patch, create: kube.create },

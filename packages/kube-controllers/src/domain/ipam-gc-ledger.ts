@@ -27,7 +27,7 @@ export const DEFAULT_GRACE_MS = 15 * 60_000;
  *
  * Source: facts §4.8.2.
  */
-const MACHINE_GRACE_MS = 5 * 60_000;
+export const MACHINE_GRACE_MS = 5 * 60_000;
 
 /** How long an address may be without an owner before something must be wrong with its release: the grace, two looks, and a minute. */
 export function overdueMsOf(graceMs: number): number {
@@ -59,14 +59,15 @@ export interface Due {
  */
 export function dueHandles(
   judged: readonly Judged[],
-  o: { readonly ledger: Ledger; readonly nowMs: number; readonly graceMs: number },
+  o: { readonly ledger: Ledger; readonly nowMs: number; readonly graceMs: number; readonly machineGraceMs?: number },
 ): readonly Due[] {
+  const { machineGraceMs = MACHINE_GRACE_MS } = o;
   const groups = Map.groupBy(judged, ({ allocation: a }) => a.handle ?? `/${a.ip}`);
   const ripe = ({ allocation, verdict }: Judged): boolean => {
     if (verdict.kind !== "unowned") return false;
     const since = o.ledger.get(allocation.id)?.sinceMs;
     const isNodeGone = verdict.evidence.some((e) => e.kind === "nodeGone");
-    if (allocation.machine !== undefined) return since !== undefined && o.nowMs - since >= Math.max(o.graceMs, MACHINE_GRACE_MS);
+    if (allocation.machine !== undefined) return since !== undefined && o.nowMs - since >= Math.max(o.graceMs, machineGraceMs);
     const graceMs = o.graceMs > 0 ? o.graceMs : isNodeGone ? DEFAULT_GRACE_MS : Infinity;
     return verdict.atOnce || (since !== undefined && o.nowMs - since >= graceMs);
   };

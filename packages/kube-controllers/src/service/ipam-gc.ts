@@ -35,6 +35,8 @@ export interface GcPorts {
 
 export interface GcOptions {
   readonly graceMs: number;
+  /** At least this for addresses of virtual machines. */
+  readonly machineGraceMs?: number;
   readonly dryRun: boolean;
 }
 
@@ -73,7 +75,7 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
     const before = ledger;
     ledger = nextLedger(ledger, judged, nowMs);
     sayChanges(ports, { before, judged, nowMs });
-    const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
+    const due = dueHandles(judged, { ...options, ledger, nowMs });
     const released =
       due.length === 0
         ? new Set<string>()
@@ -88,7 +90,7 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
   async function confirmAndRelease(suspects: ReadonlySet<string>): Promise<ReadonlySet<string>> {
     const { seen, judged } = await observe();
     const nowMs = ports.clock();
-    const due = dueHandles(judged, { ledger, nowMs, graceMs: options.graceMs });
+    const due = dueHandles(judged, { ...options, ledger, nowMs });
     const released = new Set<string>();
     for (const handle of due) {
       if (!suspects.has(handle.handle ?? `/${handle.allocations[0]?.allocation.ip}`)) continue;

@@ -59,6 +59,8 @@ export const KINDS: readonly ApiKind[] = [
   row("Event", "events", { shortNames: ["ev"], fields: EVENT_FIELDS }),
   row("EndpointSlice", "endpointslices", { group: "discovery.k8s.io", versions: ["v1", "v1beta1"] }),
   row("NetworkPolicy", "networkpolicies", { group: "networking.k8s.io", shortNames: ["netpol"], subresources: ["status"] }),
+  row("VirtualMachine", "virtualmachines", { group: "kubevirt.io", shortNames: ["vm"], subresources: ["status"] }),
+  row("VirtualMachineInstance", "virtualmachineinstances", { group: "kubevirt.io", shortNames: ["vmi"], subresources: ["status"] }),
 ];
 
 /** Subresources that real servers have on pods and that kubectl may ask for; answered with 501 and the reason. */
