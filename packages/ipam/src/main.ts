@@ -17,9 +17,14 @@ import { makeIpam } from "./service/ipam.ts";
 import { openMirror } from "./service/mirror.ts";
 import { answerLine, makeTargetCache } from "./service/serve.ts";
 
-const options = daemonCommand("ipam", "Assigns pod and tunnel addresses of one node; asked over RUN_DIR/ipam.sock", { healthPort: 9102 })
+const command = daemonCommand("ipam", "Assigns pod and tunnel addresses of one node; asked over RUN_DIR/ipam.sock", { healthPort: 9102 });
+const podCidr = command
+  .createOption("--use-pod-cidr [true|false]", "tunnel addresses are the first of the node's pod CIDRs")
+  .preset("true");
+const options = command
+  .addOption(podCidr.env("USE_POD_CIDR").default("false").choices(["true", "false"]))
   .parse(process.argv)
-  .opts<DaemonOptions>();
+  .opts<DaemonOptions & { usePodCidr: string }>();
 const signal = untilSignal("SIGTERM", "SIGINT");
 const log = makeLogger({ component: "ipam", level: options.logLevel, node: options.node });
 const metrics = makeMetrics(METRICS);
@@ -44,7 +49,9 @@ const opened = makeTargetCache({
     const close = async () => (ended.abort(), await store.close());
     app.defer(close);
     const onGroup = (calls: number) => metrics.observe("ipam_calls_per_transaction", calls);
-    return { ipam: makeIpam({ store: { get: store.get, list: store.list, txn: mirror.txn }, reader: mirror, onGroup }), mirror, close };
+    const usePodCidr = options.usePodCidr === "true";
+    const writer = { get: store.get, list: store.list, txn: mirror.txn };
+    return { ipam: makeIpam({ store: writer, reader: mirror, onGroup, usePodCidr }), mirror, close };
   },
   close: ({ close }) => void close(),
 });

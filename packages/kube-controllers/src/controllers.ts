@@ -2,7 +2,7 @@
 import { RESOURCES } from "@calico/kube-client";
 import type { ResourceRef } from "@calico/datastore";
 import { type Node, parseResource } from "@calico/model";
-import { namedFacts, podFacts, rawFacts } from "./domain/facts.ts";
+import { namedFacts, nodeFacts, podFacts, rawFacts } from "./domain/facts.ts";
 import { convertNetworkPolicy, POLICY_PREFIX } from "./domain/network-policy.ts";
 import { kubeNodeOf, syncNode } from "./domain/node-sync.ts";
 import { labelEndpoint, podOfEndpoint } from "./domain/pod-labels.ts";
@@ -114,7 +114,7 @@ const nodes: Make = (ports) =>
     {
       name: "node",
       resource: RESOURCES.nodes,
-      project: namedFacts,
+      project: nodeFacts,
       kind: "Node",
       ownerOf: (_ref: ResourceRef, value) => {
         const node = parseNode(value);

@@ -206,6 +206,29 @@ test("ensureTunnelAddresses: given with the encapsulation, kept, moved with the 
   expect([...store.dump().keys()].filter((k) => k.includes("/handle/"))).toEqual([]);
 });
 
+test("ensureTunnelAddresses: with USE_POD_CIDR the first of the pod CIDRs, and nothing stays assigned", async () => {
+  const store = await aStore({ ipipMode: "Always" });
+  await putPool(store, "six", { cidr: "fd00::/120", blockSize: 124, vxlanMode: "Always" });
+  await putNode(store, "n1");
+  await makeIpam({ store }).ensureTunnelAddresses("n1");
+  const key = "/calico/resources/v3/projectcalico.org/nodes/n1";
+  const read = async () => JSON.parse((await store.get(key))?.value ?? "{}");
+  expect((await read()).spec).toEqual({
+    bgp: { ipv4IPIPTunnelAddr: expect.stringMatching(/^10\.0\.0\./) },
+    ipv6VXLANTunnelAddr: expect.stringMatching(/^fd00::/),
+  });
+  const ipam = makeIpam({ store, usePodCidr: true });
+  const early = await ipam.ensureTunnelAddresses("n1");
+  expect(!early.ok && early.error.message).toMatch(/ipip tunnel address: USE_POD_CIDR is set and status\.podCIDRs .* no IPv4 one/);
+  await store.put(key, JSON.stringify({ ...(await read()), status: { podCIDRs: ["10.65.3.0/24", "fd01::/64"] } }));
+  await ipam.ensureTunnelAddresses("n1");
+  expect((await read()).spec).toEqual({ bgp: { ipv4IPIPTunnelAddr: "10.65.3.1" }, ipv6VXLANTunnelAddr: "fd01::1" });
+  expect([...store.dump().keys()].filter((k) => k.includes("/handle/"))).toEqual([]);
+  const { revision } = store;
+  await ipam.ensureTunnelAddresses("n1");
+  expect(store.revision).toBe(revision);
+});
+
 test("utilization: per pool and block, and what lies in no pool", async () => {
   const store = await aStore();
   const ipam = makeIpam({ store });

@@ -30,6 +30,8 @@ export type IpamOptions = {
   readonly clock?: Clock;
   /** Told of each transaction of a group how many calls it settled. */
   readonly onGroup?: (calls: number) => void;
+  /** Tunnel addresses are the first of what Kubernetes gave the node for its pods. Source: facts §4.7.2. */
+  readonly usePodCidr?: boolean;
 };
 
 export type IpamLibrary = Ipam & IpamAdmin;
@@ -38,7 +40,7 @@ export type IpamLibrary = Ipam & IpamAdmin;
  * Calls of one process that write wait for each other or go out in one transaction, so that a process never conflicts with
  * itself; other processes are met by compare-and-swap.
  */
-export function makeIpam({ store, reader = store, clock = { now: Date.now }, onGroup }: IpamOptions): IpamLibrary {
+export function makeIpam({ store, reader = store, clock = { now: Date.now }, onGroup, usePodCidr = false }: IpamOptions): IpamLibrary {
   const ports: AssignPorts = { records: makeRecords(store), store, reader, clock };
   const lock = makeKeyedLock();
   const locked = <T>(action: () => Promise<T>): Promise<T> => lock.run("records", action);
@@ -62,7 +64,7 @@ export function makeIpam({ store, reader = store, clock = { now: Date.now }, onG
     utilization: async () => utilization(ports, await facts()),
     releaseHostAffinities: (node, o) =>
       exclusive(async () => releaseHost(ports, { node, mustBeEmpty: o?.mustBeEmpty ?? false, facts: await facts() })),
-    ensureTunnelAddresses: (node) => exclusive(async () => ensureTunnelAddresses(ports, { node, facts: await facts() })),
+    ensureTunnelAddresses: (node) => exclusive(async () => ensureTunnelAddresses(ports, { node, facts: await facts(), usePodCidr })),
     ...adminOf(ports, exclusive, facts),
   };
 }

@@ -3,7 +3,7 @@
  *
  * Source: calico node/pkg/allocateip/allocateip.go.
  */
-import { formatCidr, keyOf, parseIp } from "@calico/model";
+import { cidrSize, formatCidr, formatIp, keyOf, nthIp, parseCidr, parseIp } from "@calico/model";
 import type { Family } from "@calico/model";
 import { poolOfIp, selectsNode } from "../domain/pools.ts";
 import type { Labels, Pool } from "../domain/pools.ts";
@@ -73,10 +73,15 @@ const TUNNELS: readonly TunnelRow[] = [
   },
 ];
 
-/** Make the node's tunnel addresses what the pools ask for. Nothing is written when they are already. */
+/**
+ * Make the node's tunnel addresses what the pools ask for. Nothing is written when they are already.
+ *
+ * `usePodCidr`: pods have their addresses from the CIDRs that Kubernetes gave the node, by another IPAM; so have the tunnels, each the
+ * first address, and nothing is assigned. WireGuard then uses the node's own addresses.
+ */
 export async function ensureTunnelAddresses(
   ports: AssignPorts,
-  o: { readonly node: string; readonly facts: Facts },
+  o: { readonly node: string; readonly facts: Facts; readonly usePodCidr?: boolean },
 ): Promise<readonly TunnelOutcome[]> {
   const out: TunnelOutcome[] = [];
   const felix = await readFelix(ports.reader, o.node);
@@ -85,7 +90,8 @@ export async function ensureTunnelAddresses(
     const wanted = row.wireguard === undefined || encrypts(row.wireguard, { felix, status: node.status });
     const pools = wanted ? o.facts.pools.filter((p) => usable(p, row, node.labels)) : [];
     const current = valueAt(node.spec, row.path);
-    const address = await addressFor(ports, { row, pools, current, node: o.node, facts: o.facts });
+    const wish = { row, pools, current, node: o.node, facts: o.facts };
+    const address = o.usePodCidr ? await podCidrAddress(ports, wish, node.status) : await addressFor(ports, wish);
     if (address !== current) await writeNode(ports, { node: o.node, path: row.path, address });
     out.push({ kind: row.kind, address, changed: address !== current });
   }
@@ -138,6 +144,19 @@ async function addressFor(ports: AssignPorts, o: Wanted): Promise<string | undef
   if (address === undefined)
     throw new IpamFault("limit", `Cannot give node ${o.node} its ${o.row.kind} tunnel address: ${assigned.messages.join("; ")}`);
   return address;
+}
+
+/** The first address after the CIDR's own. Source: calico libcalico-go/lib/backend/k8s/resources/node.go (getIPIPTunnelAddress). */
+async function podCidrAddress(ports: AssignPorts, o: Wanted, { podCIDRs }: Settings): Promise<string | undefined> {
+  await releaseByHandle(ports, { handle: `${o.row.handle}${o.node}`, cooldownSec: o.facts.config.cooldownSec });
+  if (o.pools.length === 0 || o.row.wireguard !== undefined) return undefined;
+  const cidrs = (Array.isArray(podCIDRs) ? podCIDRs : []).map((text) => parseCidr(String(text)));
+  const own = cidrs.find((cidr) => cidr.ok && cidr.value.family === o.row.family && cidrSize(cidr.value) > 1n);
+  if (own?.ok) return formatIp(nthIp(own.value, 1));
+  throw new IpamFault(
+    "noPool",
+    `Cannot give node ${o.node} its ${o.row.kind} tunnel address: USE_POD_CIDR is set and status.podCIDRs of the Node has no IPv${o.row.family} one; kube-controllers copies them from Kubernetes`,
+  );
 }
 
 async function stillOurs(ports: AssignPorts, o: Wanted, handle: string): Promise<boolean> {

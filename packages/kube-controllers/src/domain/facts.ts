@@ -10,6 +10,11 @@ export interface NamedFacts {
   readonly labels: Labels;
 }
 
+export interface NodeFacts extends NamedFacts {
+  /** What Kubernetes gave the node for its pods, at most one of each family. */
+  readonly podCidrs: readonly string[];
+}
+
 export interface PodFacts extends NamedFacts {
   readonly serviceAccount: string;
 }
@@ -37,6 +42,12 @@ export function listOf(value: unknown, field: string): Result<readonly unknown[]
 export function namedFacts(object: KubeObject): NamedFacts {
   const { name, namespace = "", labels = {} } = object.metadata;
   return { name, namespace, labels };
+}
+
+export function nodeFacts(object: KubeObject): NodeFacts {
+  const { podCIDR, podCIDRs } = mapOf(object["spec"]);
+  const listed = Array.isArray(podCIDRs) ? podCIDRs : [podCIDR];
+  return { ...namedFacts(object), podCidrs: listed.filter((cidr) => typeof cidr === "string" && cidr !== "") };
 }
 
 export function podFacts(object: KubeObject): PodFacts {

@@ -1,5 +1,6 @@
 import { API_VERSION, parseResource, type Resource, type WorkloadEndpoint } from "@calico/model";
 import { expect, test } from "vitest";
+import { nodeFacts } from "./facts.ts";
 import { syncNode } from "./node-sync.ts";
 import { labelEndpoint, podOfEndpoint } from "./pod-labels.ts";
 import { profileOfNamespace, profileOfServiceAccount } from "./profiles.ts";
@@ -78,7 +79,7 @@ const node = (labels: object, o: { tracked?: string; refs?: object[] } = {}) =>
     },
     spec: { orchRefs: o.refs ?? [{ nodeName: "n1", orchestrator: "k8s" }] },
   });
-const kube = (labels: Record<string, string>) => ({ namespace: "", name: "n1", labels });
+const kube = (labels: Record<string, string>, podCidrs: readonly string[] = []) => ({ namespace: "", name: "n1", labels, podCidrs });
 
 test.for([
   {
@@ -107,6 +108,21 @@ test.for([
   const next = syncNode(n, k);
   const text = next && `${JSON.stringify(next.metadata.labels)} ${next.metadata.annotations?.["projectcalico.org/kube-labels"]}`;
   expect(text ?? "nothing").toBe(want);
+});
+
+test("syncNode: the pod CIDRs follow, beside what else the status says; none takes nothing away", () => {
+  const before = { ...node({}, { tracked: "{}" }), status: { wireguardPublicKey: "k" } };
+  const next = syncNode(before, kube({}, ["10.65.3.0/24", "fd00::/64"]));
+  expect(next?.status).toEqual({ wireguardPublicKey: "k", podCIDRs: ["10.65.3.0/24", "fd00::/64"] });
+  expect(next && syncNode(next, kube({}, ["10.65.3.0/24", "fd00::/64"]))).toBeUndefined();
+  expect(next && syncNode(next, kube({}))).toBeUndefined();
+});
+
+test("nodeFacts: both of Kubernetes' fields", () => {
+  const of = (spec: object) => nodeFacts({ metadata: { name: "n1" }, spec }).podCidrs;
+  expect([of({ podCIDR: "10.0.0.0/24" }), of({ podCIDR: "10.0.0.0/24", podCIDRs: ["10.0.0.0/24", "fd00::/64"] }), of({})]).toEqual([
+    ...[["10.0.0.0/24"], ["10.0.0.0/24", "fd00::/64"], []],
+  ]);
 });
 
 const raw = (body: Record<string, unknown>, labels = {}, annotations = {}) => ({ namespace: "d", name: "web", labels, annotations, body });
