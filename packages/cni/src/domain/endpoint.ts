@@ -1,10 +1,14 @@
 /** The WorkloadEndpoint that an ADD writes. Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s). */
 import type { ResourceInput } from "@calico/datastore";
+import type { WorkloadEndpoint } from "@calico/model";
 import { natsOf } from "./annotations.ts";
 import type { Wishes } from "./annotations.ts";
 import type { PodFacts } from "./pod.ts";
 import type { QosControls } from "./qos.ts";
 import type { Workload } from "./workload.ts";
+
+/** Annotation of an endpoint: the networks that it is of, separated by commas, so that a network's GC takes its own alone. */
+const NETWORKS = "cni.projectcalico.org/networks";
 
 export type Wiring = { readonly mac: string; readonly addresses: readonly string[] };
 
@@ -31,6 +35,7 @@ export function endpointOf(w: Workload, o: EndpointFacts): ResourceInput<"Worklo
         "projectcalico.org/orchestrator": w.orchestrator,
         ...(account ? { "projectcalico.org/serviceaccount": account } : {}),
       },
+      annotations: { [NETWORKS]: o.network },
       ...(pod?.generateName ? { generateName: pod.generateName } : {}),
     },
     spec: {
@@ -50,6 +55,16 @@ export function endpointOf(w: Workload, o: EndpointFacts): ResourceInput<"Worklo
       ...(Object.keys(qos).length === 0 ? {} : { qosControls: qos }),
     },
   };
+}
+
+/** Undefined: nobody wrote it down, as before this annotation, or another's CNI plugin. */
+export function networksOf({ metadata }: WorkloadEndpoint): readonly string[] | undefined {
+  return metadata.annotations?.[NETWORKS]?.split(",").filter((name) => name !== "");
+}
+
+export function withNetworks(endpoint: WorkloadEndpoint, networks: readonly string[]): WorkloadEndpoint {
+  const { metadata } = endpoint;
+  return { ...endpoint, metadata: { ...metadata, annotations: { ...metadata.annotations, [NETWORKS]: networks.join(",") } } };
 }
 
 /** With policy k8s those of the namespace and the service account, else the network's. */

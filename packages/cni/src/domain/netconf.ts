@@ -11,6 +11,8 @@ import type { CniVersion } from "./version.ts";
 const text = z.string().optional();
 const texts = z.array(z.string()).nullish();
 
+const attachments = z.array(z.object({ containerID: z.string(), ifname: z.string() })).nullish();
+
 const rangeSchema = z.looseObject({ subnet: text });
 
 const ipamSchema = z.object({
@@ -88,7 +90,8 @@ const netconfSchema = z.object({
     })
     .nullish(),
   kubernetes: z.object({ k8s_api_root: text, kubeconfig: text, node_name: text }).nullish(),
-  "cni.dev/valid-attachments": z.array(z.object({ containerID: z.string(), ifname: z.string() })).nullish(),
+  "cni.dev/valid-attachments": attachments,
+  "cni.dev/attachments": attachments,
 });
 
 export type Netconf = Omit<z.output<typeof netconfSchema>, "cniVersion"> & {
@@ -96,6 +99,12 @@ export type Netconf = Omit<z.output<typeof netconfSchema>, "cniVersion"> & {
   /** The whole object as it came, for plugins that this one delegates to. */
   readonly raw: Readonly<Record<string, unknown>>;
 };
+
+/** What GC must keep, undefined if it is not said: libcni gives it under two names, other runtimes under one of them. */
+export function attachmentsOf(conf: Netconf): readonly { readonly containerID: string; readonly ifname: string }[] | undefined {
+  const given = [conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]].filter((list) => list != null);
+  return given.length === 0 ? undefined : given.flat();
+}
 
 /** The version of a configuration that may be broken otherwise: for the error object. */
 export function versionOfBroken(stdin: string): string | undefined {

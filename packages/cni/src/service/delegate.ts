@@ -58,6 +58,12 @@ export async function delegateCheck(ports: Ports, d: Delegation): Promise<void> 
   else await runPlugin(ports, type, d);
 }
 
+/** Ours is part of the main plugin's GC. Source: CNI SPEC 1.1.0 "Delegated plugins". */
+export async function delegateGc(ports: Ports, d: Delegation): Promise<void> {
+  const type = ipamType(d);
+  if (type !== "calico-ipam") await runPlugin(ports, type, d);
+}
+
 export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore" | "namespaceLabels" | "pod">): IpamPorts {
   const namespace = d.call.args.get("K8S_POD_NAMESPACE");
   return {
@@ -92,9 +98,9 @@ async function runPlugin(ports: Ports, type: string, d: Delegation): Promise<unk
   );
 }
 
-/** Only ADD needs the true ranges; DEL must work without the API server. */
+/** Only what asks for an address needs the true ranges; DEL and GC must work without the API server. */
 async function filledIn(ports: Ports, { conf, call, node }: Delegation): Promise<object> {
-  const podCidrs = call.command === "DEL" ? undefined : await ports.podCidrsOf(conf, conf.kubernetes?.node_name || node);
+  const podCidrs = ["DEL", "GC"].includes(call.command) ? undefined : await ports.podCidrsOf(conf, conf.kubernetes?.node_name || node);
   return withPodCidrs(conf.raw["ipam"] as Record<string, unknown>, podCidrs);
 }
 

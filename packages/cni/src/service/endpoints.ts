@@ -1,5 +1,5 @@
 /** The endpoint's record: written by ADD, and, outside of Kubernetes, joined by a second network of the same container. */
-import { endpointOf, networkProfile } from "../domain/endpoint.ts";
+import { endpointOf, networkProfile, networksOf, withNetworks } from "../domain/endpoint.ts";
 import type { EndpointFacts } from "../domain/endpoint.ts";
 import { CniFault } from "../domain/fault.ts";
 import type { CniResult } from "../domain/result.ts";
@@ -50,7 +50,10 @@ export async function joinExisting(
   const { spec } = found.value;
   if ((conf.policy?.type ?? "") === "") await ensureProfile(datastore, workload, conf.name);
   const profiles = [...new Set([...(spec.profiles ?? []), conf.name])];
-  const written = await datastore.resources.update({ ...found.value, spec: { ...spec, profiles } });
+  const networks = networksOf(found.value);
+  // Of whom it was is not known where nothing was written down.
+  const recorded = networks === undefined ? found.value : withNetworks(found.value, [...new Set([...networks, conf.name])]);
+  const written = await datastore.resources.update({ ...recorded, spec: { ...spec, profiles } });
   if (!written.ok) throw cannotWrite(workload, written.error.message);
   return {
     interfaces: [{ name: workload.hostVeth }, { name: call.ifName, mac, sandbox: call.netns }],

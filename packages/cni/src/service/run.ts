@@ -19,10 +19,11 @@ import { add } from "./add.ts";
 import type { Job } from "./add.ts";
 import { check } from "./check.ts";
 import { del, forget } from "./del.ts";
-import { gc, status } from "./gc.ts";
+import { gc, gcAddresses } from "./gc.ts";
 import { targetOf } from "./etcd-target.ts";
 import { nodeOf } from "./identity.ts";
 import { doOrQueue } from "./settle-deletes.ts";
+import { status } from "./status.ts";
 import { makeStopwatch } from "./stopwatch.ts";
 import { teeLog } from "./tee-log.ts";
 import { ipamAdd, ipamCheck, ipamDel, withGateways } from "./ipam-plugin.ts";
@@ -117,7 +118,7 @@ async function performMain(ports: Ports, job: Job): Promise<Output> {
     case "CHECK":
       return { body: undefined, workload: await check(ports, job) };
     case "GC":
-      job.log.info("garbage collected", { removed: await gc(ports, job) });
+      await gc(ports, job);
       return { body: undefined };
     case "STATUS":
       await status(ports, job);
@@ -153,7 +154,7 @@ async function performIpam(ports: Ports, job: Job): Promise<Output> {
       await status(ports, job);
       return { body: undefined };
     case "GC":
-      // The main plugin's GC gives back the addresses of what it removes.
+      await gcAddresses(ports, job);
       return { body: undefined };
     case "VERSION":
       return { body: versionReply(conf.cniVersion) };
