@@ -92,12 +92,23 @@ static void send_all(int fd, const char *data, size_t length) {
   }
 }
 
-static void send_field(int fd, const char *name, const char *value, size_t length) {
+/* The request, sent as a whole: each send would wake the agent. */
+static char *request;
+static size_t request_length;
+
+static void append(const char *data, size_t length) {
+  request = realloc(request, request_length + length);
+  if (request == NULL) fail(IO_FAILURE, "out of memory", "");
+  memcpy(request + request_length, data, length);
+  request_length += length;
+}
+
+static void append_field(const char *name, const char *value, size_t length) {
   char head[80];
   int n = snprintf(head, sizeof head, "%s %zu\n", name, length);
-  send_all(fd, head, (size_t)n);
-  send_all(fd, value, length);
-  send_all(fd, "\n", 1);
+  append(head, (size_t)n);
+  append(value, length);
+  append("\n", 1);
 }
 
 /* Everything on standard input; a runtime that never closes it is cut off by the deadline. */
@@ -145,25 +156,29 @@ static void run_full(const char *plugin, int argc, char **argv) {
   fail(TRY_AGAIN, "the CNI agent is not running, and the plugin cannot run without it", *file ? file : "calico.full is not beside the executable");
 }
 
+/* Whether the answer is whole; then its exit code and where its body begins. */
+static int is_whole(size_t length, int *code, size_t *body_at) {
+  size_t body = 0;
+  int head = 0;
+  answer[length] = 0;
+  if (sscanf(answer, "%3d %8zu%n", code, &body, &head) < 2 || answer[head] != '\n') return 0;
+  *body_at = (size_t)head + 1;
+  return length == *body_at + body;
+}
+
 static void print_answer(int fd) {
-  size_t length = 0;
-  for (;;) {
+  size_t length = 0, body_at = 0;
+  int code = 0;
+  while (!is_whole(length, &code, &body_at)) {
     until(fd, POLLIN);
     ssize_t n = recv(fd, answer + length, sizeof answer - 1 - length, 0);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n < 0) fail(TRY_AGAIN, "the CNI agent went away", strerror(errno));
-    if (n == 0) break;
+    if (n == 0) fail(TRY_AGAIN, "the CNI agent ended before it answered", "it may have been restarted; its log says more");
     length += (size_t)n;
     if (length >= sizeof answer - 1) fail(IO_FAILURE, "the CNI agent's answer is too long", "");
   }
-  answer[length] = 0;
-  int code = 0;
-  size_t body = 0;
-  int head = 0;
-  if (sscanf(answer, "%3d %8zu%n", &code, &body, &head) < 2 || answer[head] != '\n' || length != (size_t)head + 1 + body) {
-    fail(TRY_AGAIN, "the CNI agent ended before it answered", "it may have been restarted; its log says more");
-  }
-  fwrite(answer + head + 1, 1, body, stdout);
+  fwrite(answer + body_at, 1, length - body_at, stdout);
   fflush(stdout);
   _exit(code);
 }
@@ -176,13 +191,14 @@ int main(int argc, char **argv) {
   int fd = argc > 1 ? -1 : connect_agent();
   if (fd < 0) run_full(plugin, argc, argv);
   read_input();
-  send_all(fd, "calico-cni 1\n", 13);
-  send_field(fd, "PLUGIN", plugin, strlen(plugin));
+  append("calico-cni 1\n", 13);
+  append_field("PLUGIN", plugin, strlen(plugin));
   for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
     const char *value = getenv(variables[i]);
-    if (value != NULL) send_field(fd, variables[i], value, strlen(value));
+    if (value != NULL) append_field(variables[i], value, strlen(value));
   }
-  send_field(fd, "STDIN", input, input_length);
-  send_field(fd, "END", "", 0);
+  append_field("STDIN", input, input_length);
+  append_field("END", "", 0);
+  send_all(fd, request, request_length);
   print_answer(fd);
 }

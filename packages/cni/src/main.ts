@@ -57,7 +57,7 @@ const settings = {
   policyWaitMs: options.policyWaitMs,
   hostname: hostname(),
 };
-const agent = makeAgent(world, { settings, log, onEnd });
+const agent = makeAgent(world, { settings, log, onEnd, afterAnswer: setImmediate });
 const path = join(options.runDir, "cni.sock");
 const lookAtToken = makeTokenWatch({ expiry: world.tokenExpiry, nowMs: Date.now, metrics, log });
 const health = () => {

@@ -11,10 +11,19 @@ export function openKernel(): Kernel & Disposable {
   let host: Netlink | undefined;
   return {
     host: () => (host ??= openNetlink()),
-    pod: (netnsPath) => (isNetns(netnsPath) ? openNetlink({ netnsPath }) : undefined),
+    pod: openPod,
     writeSysctl,
     [Symbol.dispose]: () => host?.close(),
   };
+}
+
+function openPod(netnsPath: string): Netlink | undefined {
+  try {
+    return openNetlink({ netnsPath });
+  } catch (e) {
+    if (isNetns(netnsPath)) throw e;
+    return undefined;
+  }
 }
 
 /** A namespace that was unmounted leaves an ordinary empty file at its path. */

@@ -1,5 +1,5 @@
 /**
- * ADD: address, then veth, then endpoint, then wait until its policy is in force. Each thing made registers its undoing.
+ * ADD: address, the veth pair meanwhile, then endpoint, then wait until its policy is in force. Each thing made registers its undoing.
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s), pkg/plugin/plugin.go (cmdAdd).
  */
@@ -16,7 +16,7 @@ import { queueName } from "../domain/queued-delete.ts";
 import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Log, Ports, Settings } from "../ports.ts";
-import { assignAddresses } from "./addresses.ts";
+import { assignAddresses, expectedFamilies } from "./addresses.ts";
 import { delegateDel } from "./delegate.ts";
 import type { Delegation } from "./delegate.ts";
 import { ensureProfile, joinExisting, writeEndpoint } from "./endpoints.ts";
@@ -25,8 +25,8 @@ import { checkReady, mtuOf, nodeOf } from "./identity.ts";
 import { waitForPolicy } from "./policy-wait.ts";
 import { passGates } from "./readiness.ts";
 import type { Stopwatch } from "./stopwatch.ts";
-import { unwire } from "./unwire.ts";
 import { wire } from "./wiring.ts";
+import type { DeviceSpec } from "./wiring.ts";
 
 export type Job = {
   readonly conf: Netconf;
@@ -58,27 +58,23 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
   const existing = workload.pod === undefined ? await joinExisting(ports, job, { datastore, workload }) : undefined;
   if (existing !== undefined) return { result: existing, workload };
   const mtu = mtuOf(conf, { files: ports.files, settings: job.settings });
-  const delegation: Delegation = { conf, call, node, datastore, namespaceLabels: namespace?.labels };
+  const delegation: Delegation = { conf, call, node, datastore, namespaceLabels: namespace?.labels, pod };
 
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => undoQuietly(job.log, "ipam", () => delegateDel(ports, { ...delegation, call: { ...call, command: "DEL" } })));
-  const assigned = await assignAddresses(ports, delegation, wishes);
-  job.watch.lap("ipam");
-  const addresses = assigned.ips.map((i) => hostCidr(i.address));
-
-  undo.defer(() => undoQuietly(job.log, "veth", () => unwire(ports.kernel, workload.hostVeth)));
-  const { mac } = await wire(ports, {
-    netns: call.netns,
-    ifName: call.ifName,
-    hostName: workload.hostVeth,
-    mtu,
-    queues: conf.num_queues === undefined ? undefined : Math.max(1, conf.num_queues),
-    mac: wishes.mac,
-    addresses,
-    routes: podRoutes(conf, addresses),
-    ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
+  const assigning = assignAddresses(ports, delegation, wishes);
+  const network = assigning.then(({ ips, routes }) => {
+    job.watch.lap("ipam");
+    const addresses = ips.map((i) => hostCidr(i.address));
+    // None of ours for the target of a live migration: the node's packets go to the source until that leaves.
+    const hasHostRoutes = conf.ipam?.type !== "calico-ipam" || routes.length > 0;
+    return { addresses, routes: podRoutes(conf, addresses), hasHostRoutes };
   });
-
+  undo.defer(() => undoQuietly(job.log, "ipam", () => giveBack(ports, delegation, network)));
+  // The kernel's part blocks this thread: the request for the address is on its way, or refused, before.
+  await Promise.race([network, new Promise(setImmediate)]);
+  const onMade = (remove: () => Promise<void>) => undo.defer(() => undoQuietly(job.log, "veth", remove));
+  const { mac } = await wire(ports, deviceOf(job, { workload, mtu, wishes }), { network, onMade });
+  const [assigned, { addresses }] = await Promise.all([assigning, network]);
   job.watch.lap("kernel");
 
   const stillWanted = () => {
@@ -94,6 +90,27 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
   await waitForPolicy(ports, job, workload);
   job.watch.lap("policy");
   return { result: resultOf(job, { assigned, addresses, mac, mtu, workload }), workload };
+}
+
+/** An address that is still on its way is waited for: it would be nobody's. */
+async function giveBack(ports: Ports, d: Delegation, assigning: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([assigning]);
+  await delegateDel(ports, { ...d, call: { ...d.call, command: "DEL" } });
+}
+
+type Facts = { readonly workload: Workload; readonly mtu: number | undefined; readonly wishes: Wishes };
+
+function deviceOf({ conf, call }: Job, { workload, mtu, wishes }: Facts): DeviceSpec {
+  return {
+    netns: call.netns,
+    ifName: call.ifName,
+    hostName: workload.hostVeth,
+    mtu,
+    queues: conf.num_queues === undefined ? undefined : Math.max(1, conf.num_queues),
+    mac: wishes.mac,
+    ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
+    families: call.args.get("IP") ? undefined : expectedFamilies(conf, wishes),
+  };
 }
 
 /** An undo that fails must not hide why ADD failed; the runtime's DEL comes through here again. */

@@ -1,12 +1,14 @@
 /** Which addresses a pod gets: what its annotations ask for, past IPAM or through it. Source: facts §3.5. */
 import { CniFault } from "../domain/fault.ts";
 import type { Wishes } from "../domain/annotations.ts";
+import { flagOf } from "../domain/netconf.ts";
 import type { Netconf } from "../domain/netconf.ts";
 import { hostCidr } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
 import type { Ports } from "../ports.ts";
 import { delegateAdd } from "./delegate.ts";
 import type { Delegation } from "./delegate.ts";
+import type { Families } from "./wiring.ts";
 
 /** What fails halfway is the caller's to give back: everything is under the container's handle. */
 export async function assignAddresses(ports: Ports, d: Delegation, wishes: Wishes): Promise<CniResult> {
@@ -27,6 +29,13 @@ export async function assignAddresses(ports: Ports, d: Delegation, wishes: Wishe
 function resultOf(ips: readonly string[]): CniResult {
   const addresses = ips.map(hostCidr);
   return { interfaces: [], ips: addresses.map((address) => ({ address })), routes: addresses.map((dst) => ({ dst })) };
+}
+
+/** The families that `assignAddresses` gives addresses of, all or none; undefined: only what it asks knows. */
+export function expectedFamilies(conf: Netconf, { addresses, families }: Wishes): Families | undefined {
+  if (conf.ipam?.type !== "calico-ipam" || addresses !== undefined) return undefined;
+  const { assign_ipv4, assign_ipv6 } = conf.ipam;
+  return families ?? { v4: flagOf("assign_ipv4", assign_ipv4, true), v6: flagOf("assign_ipv6", assign_ipv6, false) };
 }
 
 /** The configuration with pools and families as the annotations say, also in what a delegated plugin gets to read. */

@@ -3,13 +3,12 @@ import type { Netlink } from "@calico/linux";
 import { isV6 } from "../domain/result.ts";
 import type { Kernel } from "../ports.ts";
 import { GATEWAY4 } from "./wiring.ts";
-import type { WiringSpec } from "./wiring.ts";
+import type { DeviceSpec, PodNetwork } from "./wiring.ts";
+
+export type Inspected = Pick<DeviceSpec, "netns" | "ifName" | "hostName"> & Pick<PodNetwork, "addresses">;
 
 /** What is not as it should be, in words; empty when all is there. */
-export async function inspect(
-  kernel: Kernel,
-  spec: Pick<WiringSpec, "netns" | "ifName" | "hostName" | "addresses">,
-): Promise<readonly string[]> {
+export async function inspect(kernel: Kernel, spec: Inspected): Promise<readonly string[]> {
   const pod = kernel.pod(spec.netns);
   if (pod === undefined) return [`the namespace ${spec.netns} is gone`];
   try {
@@ -19,7 +18,7 @@ export async function inspect(
   }
 }
 
-async function inspectHost(host: Netlink, spec: Pick<WiringSpec, "hostName" | "addresses">): Promise<readonly string[]> {
+async function inspectHost(host: Netlink, spec: Pick<Inspected, "hostName" | "addresses">): Promise<readonly string[]> {
   const link = await host.link(spec.hostName);
   if (link === undefined) return [`there is no interface ${spec.hostName} on the host`];
   const routes = await host.routes({ link: spec.hostName });
@@ -30,7 +29,7 @@ async function inspectHost(host: Netlink, spec: Pick<WiringSpec, "hostName" | "a
   ];
 }
 
-async function inspectPod(pod: Netlink, spec: Pick<WiringSpec, "ifName" | "addresses">): Promise<readonly string[]> {
+async function inspectPod(pod: Netlink, spec: Pick<Inspected, "ifName" | "addresses">): Promise<readonly string[]> {
   const link = await pod.link(spec.ifName);
   if (link === undefined) return [`there is no interface ${spec.ifName} in the pod`];
   const have = await pod.addresses({ link: spec.ifName });

@@ -47,6 +47,8 @@ export type RunOptions = {
   readonly settings: Settings;
   readonly log: Log;
   readonly onEnd?: (ended: Ended) => void;
+  /** What is told of a call is told by this, when the answer is on its way. Default: before it is. */
+  readonly afterAnswer?: (tell: () => void) => void;
   /** Aborted when nobody waits for the answer any more: an ADD then takes back what it made. */
   readonly signal?: AbortSignal;
 };
@@ -57,7 +59,8 @@ type Output = { readonly body: object | undefined; readonly workload?: Workload;
 const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0", STATUS: "1.1.0" };
 
 /** One call from beginning to end; never throws. */
-export async function runPlugin(ports: Ports, invocation: Invocation, { settings, log, onEnd, signal }: RunOptions): Promise<Answer> {
+export async function runPlugin(ports: Ports, invocation: Invocation, options: RunOptions): Promise<Answer> {
+  const { settings, log, onEnd, signal, afterAnswer = (tell) => tell() } = options;
   const start = ports.clock.now();
   const watch = makeStopwatch(() => ports.clock.now());
   const known: { call?: CniCall; log: Log } = { log };
@@ -73,8 +76,10 @@ export async function runPlugin(ports: Ports, invocation: Invocation, { settings
       stepsMs: watch.laps(),
       ...o,
     };
-    logEnd(known.log, whole);
-    onEnd?.(whole);
+    afterAnswer(() => {
+      logEnd(known.log, whole);
+      onEnd?.(whole);
+    });
   };
   try {
     const call = (known.call = parseCall(invocation.env));

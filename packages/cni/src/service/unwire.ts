@@ -9,6 +9,12 @@ export async function unwire(kernel: Kernel, hostName: string): Promise<void> {
   await removeLink(kernel.host(), hostName);
 }
 
+/** Take away the pair whose one end was put into the pod's namespace: under the host's name there may be another pod's by now. */
+export async function unwireOwn(kernel: Kernel, o: { readonly netns: string; readonly ifName: string }): Promise<void> {
+  using pod = kernel.pod(o.netns);
+  if (pod !== undefined) await removeLink(pod, o.ifName);
+}
+
 /**
  * Take the device out of the pod, if the pod's namespace is still there. Resolves when the pod has no address any more, which is at once;
  * the kernel takes some 20 ms for the device (`gone`).
