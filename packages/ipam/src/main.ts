@@ -11,10 +11,11 @@ import { listenUnix, readLines } from "./adapter/unix-socket.ts";
 import { targetKey } from "./domain/protocol.ts";
 import type { EtcdTarget } from "./domain/protocol.ts";
 import { METRICS } from "./metrics.ts";
-import { keepTunnelAddresses, makeWakeup } from "./service/daemon.ts";
+import { keepCountingBroken, keepTunnelAddresses, makeWakeup } from "./service/daemon.ts";
 import { factPrefixes } from "./service/facts.ts";
 import { makeIpam } from "./service/ipam.ts";
 import { openMirror } from "./service/mirror.ts";
+import type { BrokenRecord } from "./service/records.ts";
 import { answerLine, makeTargetCache } from "./service/serve.ts";
 
 const command = daemonCommand("ipam", "Assigns pod and tunnel addresses of one node; asked over RUN_DIR/ipam.sock", { healthPort: 9102 });
@@ -51,12 +52,17 @@ const opened = makeTargetCache({
     const onGroup = (calls: number) => metrics.observe("ipam_calls_per_transaction", calls);
     const usePodCidr = options.usePodCidr === "true";
     const writer = { get: store.get, list: store.list, txn: mirror.txn };
-    return { ipam: makeIpam({ store: writer, reader: mirror, onGroup, usePodCidr }), mirror, close };
+    const onBroken = (record: BrokenRecord) => log.warn("record does not parse", { ...record });
+    return { ipam: makeIpam({ store: writer, reader: mirror, onGroup, onBroken, usePodCidr }), mirror, close };
   },
   close: ({ close }) => void close(),
 });
 const own = opened(home);
-const health = () => ({ live: true, ready: own.mirror.inSync(), detail: { inSync: own.mirror.inSync(), etcd: home.endpoints } });
+const health = () => ({
+  live: true,
+  ready: own.mirror.inSync(),
+  detail: { inSync: own.mirror.inSync(), etcd: home.endpoints, brokenRecords: own.ipam.broken.list() },
+});
 app.use(await serveHealth({ port: options.healthPort, metrics, health }));
 
 const answering = {
@@ -76,6 +82,7 @@ app.use(
   }),
 );
 log.info("started", { node: options.node, socket: socketPath, etcd: options.etcd });
+void keepCountingBroken({ broken: own.ipam.broken, signal, log, metrics });
 await keepTunnelAddresses({ ipam: own.ipam, node: options.node, wakeup, signal, log, metrics });
 log.info("stopped", { reason: String(signal.reason) });
 await exitClean(app);

@@ -16,6 +16,7 @@ export const METRICS: readonly MetricSpec[] = [
     help: "Assignments and releases that went out in one transaction.",
     buckets: [1, 2, 4, 8, 16, 32, 64],
   },
+  { name: "ipam_broken_records", type: "gauge", help: "Blocks and handles that were met and do not parse; health names them." },
   { name: "ipam_tunnel_address_changes_total", type: "counter", help: "Tunnel addresses of this node given or taken.", labels: ["kind"] },
   { name: "ipam_tunnel_address_failures_total", type: "counter", help: "Attempts to set tunnel addresses that failed." },
 ];

@@ -30,6 +30,7 @@ import type { AssignPorts } from "./auto-assign.ts";
 import { claimBlock, releaseBlock } from "./claim.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault, untilWritten } from "./fault.ts";
+import { unlessBroken } from "./records.ts";
 import { blockOfIp } from "./release-ips.ts";
 
 export type AdminCall = { readonly facts: Facts };
@@ -115,18 +116,21 @@ function affinityOfBlock(value: string): string | undefined {
   return /"affinity":"([^"\\]+)"/.exec(value)?.[1];
 }
 
-/** A host's claims, and with `forget` its marker too. */
+/** A host's claims, and with `forget` its marker too. A block that cannot be read stays, and is a fault once the others are given back. */
 export async function releaseHost(
   ports: AssignPorts,
   o: AdminCall & { readonly node: string; readonly mustBeEmpty: boolean; readonly forget?: boolean },
 ): Promise<readonly string[]> {
   const claims = (await allClaims(ports)).filter(({ claimant: c }) => c.type === "host" && c.name === o.node);
   const released: string[] = [];
+  const broken: string[] = [];
   for (const { cidr, claimant } of claims) {
     const { mustBeEmpty, facts } = o;
-    const outcome = await releaseBlock(ports, { cidr, claimant, mustBeEmpty, cooldownSec: facts.config.cooldownSec });
-    if (outcome === "released") released.push(formatCidr(cidr));
+    const outcome = await unlessBroken(() => releaseBlock(ports, { cidr, claimant, mustBeEmpty, cooldownSec: facts.config.cooldownSec }));
+    if (!outcome.ok) broken.push(outcome.error);
+    else if (outcome.value === "released") released.push(formatCidr(cidr));
   }
+  if (broken.length > 0) throw new IpamFault("corrupt", broken.join("; "));
   if (o.forget) await removeMarker(ports, o.node);
   return released;
 }

@@ -20,7 +20,8 @@ import { findFreeBlocks, listBlocks, reclaimable } from "./find-block.ts";
 import { giveFree } from "./give.ts";
 import type { GivePorts } from "./give.ts";
 import { planOf } from "./plan.ts";
-import type { Plan } from "./plan.ts";
+import type { Affine, Plan } from "./plan.ts";
+import { unlessBroken } from "./records.ts";
 
 export type AssignPorts = GivePorts & { readonly reader: Pick<Store, "get" | "list">; readonly store: Pick<Store, "get" | "list"> };
 
@@ -34,6 +35,8 @@ export type Job = Omit<Plan, "claimant"> & {
   readonly wanted: number;
   readonly got: { address: string }[];
   readonly messages: string[];
+  /** What is wrong with blocks that were passed over. */
+  readonly broken: Set<string>;
 };
 
 type JobRequest = { readonly request: AutoAssignRequest; readonly facts: Facts; readonly family: Family; readonly count: number };
@@ -43,7 +46,7 @@ export async function assignFamily(ports: AssignPorts, o: JobRequest): Promise<F
   const job = await makeJob(ports, o);
   await fromAffine(job);
   if (missing(job) > 0) await fromNewBlocks(job);
-  return { requested: o.count, ips: job.got, messages: job.messages };
+  return { requested: o.count, ips: job.got, messages: missing(job) > 0 ? [...job.messages, ...job.broken] : job.messages };
 }
 
 export async function makeJob(ports: AssignPorts, { request, facts, family, count }: JobRequest): Promise<Job> {
@@ -51,7 +54,26 @@ export async function makeJob(ports: AssignPorts, { request, facts, family, coun
   const owner: Owner = { handleId: request.handle, attrs: request.attrs ?? {} };
   const reserve = family === 4 ? request.reserve4 : request.reserve6;
   if (reserve !== undefined) refuseAll(reserve, plan.pools);
-  return { ...plan, claimant: { ...plan.claimant, reserve }, ports, request, facts, owner, wanted: count, got: [], messages: [] };
+  return {
+    ...plan,
+    claimant: { ...plan.claimant, reserve },
+    ports,
+    request,
+    facts,
+    owner,
+    wanted: count,
+    got: [],
+    messages: [],
+    broken: new Set(),
+  };
+}
+
+/** What `action` says of a block; undefined if the block's record cannot be read, which costs the block only. */
+async function passingBroken<T>(job: Job, action: () => Promise<T>): Promise<T | undefined> {
+  const outcome = await unlessBroken(action);
+  if (outcome.ok) return outcome.value;
+  job.broken.add(outcome.error);
+  return undefined;
 }
 
 function refuseAll({ startOfBlock, endOfBlock }: HostReserve, pools: readonly Pool[]): void {
@@ -72,24 +94,26 @@ async function fromAffine(job: Job): Promise<void> {
   // What is known to have room first: full blocks are read again, together, only when no other has any.
   for (const { cidr, confirmed } of job.usable) {
     if (missing(job) === 0) return;
-    if (confirmed) await give(job, cidr, job.affinity, { fromMemory: true });
+    if (confirmed) await passingBroken(job, () => give(job, cidr, job.affinity, { fromMemory: true }));
   }
   if (missing(job) === 0) return;
-  await Promise.all(job.usable.map(({ cidr }) => job.ports.records.block(cidr, { fresh: true })));
-  for (const { cidr, confirmed } of job.usable) {
+  await Promise.all(job.usable.map(({ cidr }) => passingBroken(job, () => job.ports.records.block(cidr, { fresh: true }))));
+  for (const affine of job.usable) {
     if (missing(job) === 0) return;
-    if (!confirmed && (await claimBlock(job.ports, cidr, job.claimant)) === "taken") continue;
-    await fromOwnBlock(job, cidr);
+    await passingBroken(job, () => fromOwnBlock(job, affine));
   }
 }
 
 /** Empty blocks of pools that do not select this host any more. */
-async function giveBackUnselected({ ports, unselected, claimant, facts }: Job): Promise<void> {
-  for (const cidr of unselected) await releaseBlock(ports, { cidr, claimant, mustBeEmpty: true, cooldownSec: facts.config.cooldownSec });
+async function giveBackUnselected(job: Job): Promise<void> {
+  const { ports, unselected, claimant, facts } = job;
+  for (const cidr of unselected)
+    await passingBroken(job, () => releaseBlock(ports, { cidr, claimant, mustBeEmpty: true, cooldownSec: facts.config.cooldownSec }));
 }
 
 /** From a block that was just read. */
-async function fromOwnBlock(job: Job, cidr: Cidr): Promise<void> {
+async function fromOwnBlock(job: Job, { cidr, confirmed }: Affine): Promise<void> {
+  if (!confirmed && (await claimBlock(job.ports, cidr, job.claimant)) === "taken") return;
   const outcome = await give(job, cidr, job.affinity, { fromMemory: true });
   if (outcome === "foreign") await dropAffinity(job.ports, cidr, job.claimant);
   if (outcome === "missing" && (await claimBlock(job.ports, cidr, job.claimant)) === "claimed") await give(job, cidr, job.affinity);
@@ -130,7 +154,7 @@ async function fromNewBlocks(job: Job): Promise<void> {
     const cidr = (await claimFree(job)) ?? (await claimEmptyOfOthers(job));
     if (cidr === undefined) break;
     blocks++;
-    await give(job, cidr, job.affinity);
+    await passingBroken(job, () => give(job, cidr, job.affinity));
   }
   if (missing(job) === 0) return;
   if (config.strictAffinity) job.messages.push("No more free affine blocks and strict affinity enabled");
@@ -162,7 +186,7 @@ async function claimEmptyOfOthers(job: Job): Promise<Cidr | undefined> {
 async function borrow(job: Job): Promise<void> {
   for (const block of await listBlocks(job.ports.store, job)) {
     if (missing(job) === 0) return;
-    if (block.affinity !== job.affinity) await give(job, block.cidr, undefined);
+    if (block.affinity !== job.affinity) await passingBroken(job, () => give(job, block.cidr, undefined));
   }
   if (missing(job) > 0) job.messages.push(`No IPs available in pools: [${job.pools.map((p) => formatCidr(p.cidr)).join(" ")}]`);
 }

@@ -1,7 +1,8 @@
-/** What the service runs besides answering: keeps the node's tunnel addresses as the pools ask for. */
+/** What the service runs besides answering: keeps the node's tunnel addresses as the pools ask for, and looks again at records that do not parse. */
 import { pause } from "@calico/daemon";
 import type { Logger, Metrics } from "@calico/daemon";
 import type { Ipam } from "../ports.ts";
+import type { BrokenRecords } from "./ipam.ts";
 
 /** A flag that is raised any number of times and waited for; one wait takes all raises before it. */
 export function makeWakeup(): { raise(): void; next(signal: AbortSignal): Promise<void> } {
@@ -62,5 +63,25 @@ async function ensureOnce(o: Parameters<typeof keepTunnelAddresses>[0]): Promise
     return undefined;
   } catch (e) {
     return e instanceof Error ? e.message : String(e);
+  }
+}
+
+/** Broken records are read again, and counted, this often. */
+const RECHECK_MS = 15_000;
+
+/** So that a record which was put right is no longer named. */
+export async function keepCountingBroken(o: {
+  readonly broken: BrokenRecords;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}): Promise<void> {
+  while (!o.signal.aborted) {
+    await pause(RECHECK_MS, o.signal);
+    const known = new Set(o.broken.list().map(({ key }) => key));
+    await o.broken.recheck().catch((e: unknown) => o.log.debug("broken records not read", { error: String(e) }));
+    const left = new Set(o.broken.list().map(({ key }) => key));
+    o.metrics.set("ipam_broken_records", left.size);
+    for (const key of known) if (!left.has(key)) o.log.info("record put right", { key });
   }
 }

@@ -7,6 +7,7 @@ import type { AssignPorts } from "./auto-assign.ts";
 import { claimBlock } from "./claim.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault } from "./fault.ts";
+import { unlessBroken } from "./records.ts";
 
 /** A block of the family that is the node's: one it has, else a new one. */
 export async function ensureBlock(
@@ -15,7 +16,9 @@ export async function ensureBlock(
 ): Promise<string> {
   const job = await makeJob(ports, { ...o, request: { ...o.request, num4: 0, num6: 0 }, count: 1 });
   for (const { cidr, confirmed } of job.usable) {
-    if (confirmed || (await claimBlock(ports, cidr, job.claimant)) === "claimed") return formatCidr(cidr);
+    if (confirmed) return formatCidr(cidr);
+    const claimed = await unlessBroken(() => claimBlock(ports, cidr, job.claimant));
+    if (claimed.ok && claimed.value === "claimed") return formatCidr(cidr);
   }
   const made = await claimFree(job);
   if (made === undefined)

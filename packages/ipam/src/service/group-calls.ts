@@ -12,6 +12,7 @@ import type { Facts } from "./facts.ts";
 import type { Reader } from "./group.ts";
 import { planOf } from "./plan.ts";
 import type { Plan } from "./plan.ts";
+import { unlessBroken } from "./records.ts";
 import type { Records } from "./records.ts";
 
 /** Decides an assignment from the host's own blocks; it needs all that was asked for, of both families. */
@@ -48,9 +49,18 @@ async function wantedOf(
 ): Promise<FamilyWanted> {
   const plan = await planOf(o.reader, o);
   const blocks = plan.usable.flatMap(({ cidr, confirmed }) => (confirmed ? [cidr] : []));
-  for (const cidr of plan.unselected) await records.block(cidr, { fresh: false });
+  const looked = await Promise.all(plan.unselected.map(async (cidr) => ({ cidr, block: await look(records, cidr) })));
+  const unselected = looked.flatMap(({ cidr, block }) => (block === "broken" ? [] : [cidr]));
   await untilRoom(records, { plan, blocks, count: o.count });
-  return { family: o.family, count: o.count, blocks, affinity: plan.affinity, unselected: plan.unselected };
+  return { family: o.family, count: o.count, blocks, affinity: plan.affinity, unselected };
+}
+
+/** A block from memory, or else read; one that does not parse is not read again. */
+async function look(records: Records, cidr: Cidr): Promise<Block | "broken" | undefined> {
+  const known = records.knownBlock(cidr);
+  if (known !== undefined) return known.value ?? "broken";
+  const read = await unlessBroken(() => records.block(cidr, { fresh: false }));
+  return read.ok ? read.value.value : "broken";
 }
 
 /** Blocks that are read at once. */
@@ -61,13 +71,14 @@ async function untilRoom(
   records: Records,
   o: { readonly plan: Plan; readonly blocks: readonly Cidr[]; readonly count: number },
 ): Promise<void> {
-  const roomOf = (block: Block | undefined) => (block?.affinity === o.plan.affinity ? block.unallocated.length : 0);
+  const roomOf = (block: Block | "broken" | undefined) =>
+    typeof block === "object" && block.affinity === o.plan.affinity ? block.unallocated.length : 0;
   const known = o.blocks.map((cidr) => records.knownBlock(cidr));
   const unknown = o.blocks.filter((_, i) => known[i] === undefined);
   let room = known.reduce((sum, stored) => sum + roomOf(stored?.value), 0);
   for (let i = 0; room < o.count && i < unknown.length; i += READ_AT_ONCE) {
-    const read = await Promise.all(unknown.slice(i, i + READ_AT_ONCE).map((cidr) => records.block(cidr, { fresh: false })));
-    room += read.reduce((sum, stored) => sum + roomOf(stored.value), 0);
+    const read = await Promise.all(unknown.slice(i, i + READ_AT_ONCE).map((cidr) => look(records, cidr)));
+    room += read.reduce((sum, block) => sum + roomOf(block), 0);
   }
 }
 

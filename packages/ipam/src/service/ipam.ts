@@ -20,6 +20,7 @@ import { makeKeyedLock } from "./keyed-lock.ts";
 import { disown, own } from "./own.ts";
 import { ipsByHandle, ownerOfIp, utilization } from "./query.ts";
 import { makeRecords } from "./records.ts";
+import type { BrokenRecord } from "./records.ts";
 import { releaseByHandle, releaseIps } from "./release-ips.ts";
 import { ensureTunnelAddresses } from "./tunnel.ts";
 
@@ -30,18 +31,30 @@ export type IpamOptions = {
   readonly clock?: Clock;
   /** Told of each transaction of a group how many calls it settled. */
   readonly onGroup?: (calls: number) => void;
+  /** Told of each block and handle whose record does not parse. */
+  readonly onBroken?: (broken: BrokenRecord) => void;
   /** Tunnel addresses are the first of what Kubernetes gave the node for its pods. Source: facts §4.7.2. */
   readonly usePodCidr?: boolean;
 };
 
-export type IpamLibrary = Ipam & IpamAdmin;
+export type IpamLibrary = Ipam & IpamAdmin & { readonly broken: BrokenRecords };
+
+/** The records that were met and do not parse; `recheck` reads them anew. */
+export type BrokenRecords = { list(): readonly BrokenRecord[]; recheck(): Promise<void> };
 
 /**
  * Calls of one process that write wait for each other or go out in one transaction, so that a process never conflicts with
  * itself; other processes are met by compare-and-swap.
  */
-export function makeIpam({ store, reader = store, clock = { now: Date.now }, onGroup, usePodCidr = false }: IpamOptions): IpamLibrary {
-  const ports: AssignPorts = { records: makeRecords(store), store, reader, clock };
+export function makeIpam({
+  store,
+  reader = store,
+  clock = { now: Date.now },
+  onGroup,
+  onBroken,
+  usePodCidr = false,
+}: IpamOptions): IpamLibrary {
+  const ports: AssignPorts = { records: makeRecords(store, onBroken && { onBroken }), store, reader, clock };
   const lock = makeKeyedLock();
   const locked = <T>(action: () => Promise<T>): Promise<T> => lock.run("records", action);
   const exclusive = <T>(action: () => Promise<T>): Promise<Result<T, IpamError>> => asResult(() => locked(action));
@@ -65,6 +78,7 @@ export function makeIpam({ store, reader = store, clock = { now: Date.now }, onG
     releaseHostAffinities: (node, o) =>
       exclusive(async () => releaseHost(ports, { node, mustBeEmpty: o?.mustBeEmpty ?? false, facts: await facts() })),
     ensureTunnelAddresses: (node) => exclusive(async () => ensureTunnelAddresses(ports, { node, facts: await facts(), usePodCidr })),
+    broken: { list: () => ports.records.broken(), recheck: () => locked(() => ports.records.recheck()) },
     ...adminOf(ports, exclusive, facts),
   };
 }

@@ -6,7 +6,7 @@
  * So a known block costs one transaction per address, and a new handle needs no read at all.
  */
 import type { Compare, KeyValue, Store, TxnOp } from "@calico/datastore";
-import { blockKey, handleKey } from "@calico/model";
+import { blockKey, err, formatCidr, handleKey, ok, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr, Result } from "@calico/model";
 import { parseBlock } from "../domain/block-json.ts";
 import type { Block } from "../domain/block.ts";
@@ -29,6 +29,9 @@ export type Change = {
 /** A record that a decision rests on, at the revision it was seen; 0: not there. */
 export type Seen = Pick<Change, "key" | "revision">;
 
+/** A record that does not parse, and why. */
+export type BrokenRecord = { readonly key: string; readonly problem: string };
+
 /** Enough for the blocks of a node and the handles of its pods. */
 const REMEMBERED = 1024;
 
@@ -37,18 +40,41 @@ export interface Records {
   /** With `guess`, a handle that is not remembered is taken for one that does not exist; the write will tell. */
   handle(id: string, o: { readonly fresh: boolean; readonly guess?: boolean }): Promise<Stored<Handle>>;
   text(key: string): Promise<Stored<string>>;
-  /** What is remembered, without a look at the store; undefined when nothing is. */
+  /** What is remembered, without a look at the store; undefined when nothing is, and without a value for a block that does not parse. */
   knownBlock(cidr: Cidr): Stored<Block> | undefined;
   knownHandle(id: string): Stored<Handle> | undefined;
   /** All changes or none, and none if one of `unchanged` is not at its revision any more. A conflict refreshes what is remembered. */
   commit(changes: readonly Change[], unchanged?: readonly Seen[]): Promise<Committed>;
+  /** Those that are remembered. */
+  broken(): readonly BrokenRecord[];
+  /** Read the broken ones anew. */
+  recheck(): Promise<void>;
 }
 
 /** `revision` is that of the transaction, which is what the records written have from now on. */
 export type Committed = { readonly written: boolean; readonly revision: number };
 
-export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
+export type RecordsOptions = {
+  /** Told once of each record that does not parse, and again when it was written and still does not. */
+  readonly onBroken?: (broken: BrokenRecord) => void;
+};
+
+export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () => undefined }: RecordsOptions = {}): Records {
   const remembered = new Map<string, Remembered>();
+  const parseOnce = <T>(key: string, entry: Remembered, parse: (text: string) => Result<T, string>): Result<T, string> => {
+    if (entry.parsed === undefined && entry.problem === undefined) {
+      const outcome = parse(entry.kv.value);
+      if (outcome.ok) entry.parsed = outcome.value;
+      else onBroken({ key, problem: (entry.problem = outcome.error) });
+    }
+    return entry.problem === undefined ? ok(entry.parsed as T) : err(entry.problem);
+  };
+  const stored = <T>(key: string, entry: Remembered | undefined, parse: (text: string) => Result<T, string>): Stored<T> => {
+    if (entry === undefined) return { value: undefined, revision: 0 };
+    const outcome = parseOnce(key, entry, parse);
+    if (!outcome.ok) throw new BrokenRecordFault({ key, problem: outcome.error });
+    return { value: outcome.value, revision: entry.kv.modRevision };
+  };
 
   const remember = (key: string, kv: KeyValue | undefined, parsed?: unknown): void => {
     const known = remembered.get(key);
@@ -62,7 +88,8 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
     }
   };
   const read = async (key: string, fresh: boolean): Promise<Remembered | undefined> => {
-    if (fresh || !remembered.has(key)) remember(key, await store.get(key));
+    const known = remembered.get(key);
+    if (fresh || known === undefined || known.problem !== undefined) remember(key, await store.get(key));
     return remembered.get(key);
   };
 
@@ -70,21 +97,23 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
     knownBlock(cidr) {
       const key = keyOfBlock(cidr);
       const entry = remembered.get(key);
-      return entry && parsed(key, entry, parseBlock);
+      if (entry === undefined) return undefined;
+      const block = parseOnce(key, entry, blockAt(cidr));
+      return { value: block.ok ? block.value : undefined, revision: entry.kv.modRevision };
     },
     knownHandle(id) {
       const key = handleKey(id);
       const entry = remembered.get(key);
-      return entry && parsed(key, entry, parseHandle);
+      return entry && stored(key, entry, parseHandle);
     },
     async block(cidr, { fresh }) {
       const key = keyOfBlock(cidr);
-      return parsed(key, await read(key, fresh), parseBlock);
+      return stored(key, await read(key, fresh), blockAt(cidr));
     },
     async handle(id, { fresh, guess = false }) {
       const key = handleKey(id);
       if (!fresh && guess && !remembered.has(key)) return { value: undefined, revision: 0 };
-      return parsed(key, await read(key, fresh), parseHandle);
+      return stored(key, await read(key, fresh), parseHandle);
     },
     async text(key) {
       const kv = await store.get(key);
@@ -105,6 +134,15 @@ export function makeRecords(store: Pick<Store, "get" | "txn">): Records {
         throw e;
       }
     },
+    broken: () => [...remembered].flatMap(([key, { problem }]) => (problem === undefined ? [] : [{ key, problem }])),
+    async recheck() {
+      for (const [key, { problem }] of [...remembered]) {
+        if (problem === undefined) continue;
+        remember(key, await store.get(key));
+        const entry = remembered.get(key);
+        if (entry !== undefined) parseOnce<unknown>(key, entry, parserOf(key));
+      }
+    },
   };
 }
 
@@ -117,16 +155,39 @@ function keyOfBlock(cidr: Cidr): string {
   return key;
 }
 
-type Remembered = { readonly kv: KeyValue; parsed?: unknown };
+type Remembered = { readonly kv: KeyValue; parsed?: unknown; problem?: string };
 
-function parsed<T>(key: string, entry: Remembered | undefined, parse: (text: string) => Result<T, string>): Stored<T> {
-  if (entry === undefined) return { value: undefined, revision: 0 };
-  if (entry.parsed === undefined) {
-    const outcome = parse(entry.kv.value);
-    if (!outcome.ok) throw new IpamFault("corrupt", `Cannot use the record at ${key}: ${outcome.error}; run calicoctl ipam check`);
-    entry.parsed = outcome.value;
+/** A record says itself which block it is of; one that is not where it belongs would be written elsewhere. */
+function blockAt(cidr: Cidr): (text: string) => Result<Block, string> {
+  return (text) => {
+    const block = parseBlock(text);
+    const name = block.ok ? formatCidr(block.value.cidr) : "";
+    return block.ok && name !== formatCidr(cidr) ? err(`it says that it is block ${name}`) : block;
+  };
+}
+
+function parserOf(key: string): (text: string) => Result<unknown, string> {
+  const cidr = parseCidr(parseKey(key)?.cidr ?? "");
+  return cidr.ok ? blockAt(cidr.value) : parseHandle;
+}
+
+/** A record that an operation needs does not parse. */
+export class BrokenRecordFault extends IpamFault {
+  readonly key: string;
+  constructor({ key, problem }: BrokenRecord) {
+    super("corrupt", `Cannot use the record at ${key}: ${problem}; run calicoctl ipam check`);
+    this.key = key;
   }
-  return { value: entry.parsed as T, revision: entry.kv.modRevision };
+}
+
+/** What `action` says, or why the block it needs cannot be used. A handle that does not parse is a fault as ever. */
+export async function unlessBroken<T>(action: () => Promise<T>): Promise<Result<T, string>> {
+  try {
+    return ok(await action());
+  } catch (e) {
+    if (e instanceof BrokenRecordFault && e.key.startsWith(prefixOf("IPAMBlock"))) return err(e.message);
+    throw e;
+  }
 }
 
 /** A guard against writing anywhere else by a wrong key. */
