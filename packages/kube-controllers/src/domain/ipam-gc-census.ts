@@ -1,5 +1,5 @@
 /** etcd's records, parsed for the collector: allocations, endpoints, who has which block, and what contradicts itself. */
-import { isCooling, ownerOf, ownersAt, parseBlock, parseClaimant, poolOfBlock, type Owners, type Pool } from "@calico/ipam";
+import { isCooling, isEmpty, ownerOf, ownersAt, parseBlock, parseClaimant, poolOfBlock, type Owners, type Pool } from "@calico/ipam";
 import type { KeyValue } from "@calico/datastore";
 import { formatCidr, formatIp, isVmHandle, nthIp, parseKey } from "@calico/model";
 import { isMap, mapOf } from "./facts.ts";
@@ -37,7 +37,7 @@ export function censusOf(records: readonly KeyValue[], pools: readonly Pool[]): 
     const host = claimant?.type === "host" ? claimant.name : undefined;
     const pool = poolOfBlock(pools, block.cidr)?.name;
     const cidr = formatCidr(block.cidr);
-    blocks.push({ cidr, pool, host, empty: block.unallocated.length === block.allocations.length });
+    blocks.push({ cidr, pool, host, empty: isEmpty(block) });
     for (const ordinal of block.allocations.keys()) {
       if (isCooling(block, ordinal)) cooling++;
       const owner = ownerOf(block, ordinal);
