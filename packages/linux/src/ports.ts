@@ -241,6 +241,8 @@ export interface Netlink extends Disposable {
   deleteAddress(link: string, cidr: string): Promise<void>;
 
   routes(filter?: RouteFilter): Promise<readonly Route[]>;
+  /** The route, as it stands in its table, that the node's own packets to the address take; undefined if none does, or it discards them. */
+  routeTo(ip: string): Promise<Route | undefined>;
   replaceRoute(route: Route): Promise<void>;
   deleteRoute(route: RouteRef): Promise<void>;
 

@@ -10,7 +10,7 @@ import { NetlinkError } from "../domain/netlink-error.ts";
 import { changesLinkNames, describeOp, encodeOp, hintFor } from "../domain/op.ts";
 import { TABLE_MAIN } from "../domain/protocol.ts";
 import type { NameOf } from "../domain/resolve.ts";
-import { decodeRoute, encodeGetRoutes } from "../domain/route.ts";
+import { decodeRoute, encodeGetRoutes, encodeLookUpRoute } from "../domain/route.ts";
 import { decodeRule, encodeGetRules } from "../domain/rule.ts";
 import type { Netlink, NetlinkOp, OpResult, Route, RouteFilter } from "../ports.ts";
 import { readChanges } from "./changes.ts";
@@ -54,6 +54,7 @@ export function openNetlink(options: { readonly netnsPath?: string } = {}): Netl
     replaceAddress: (link, cidr, o = {}) => one({ do: "replaceAddress", link, cidr, ...o }),
     deleteAddress: (link, cidr) => one({ do: "deleteAddress", link, cidr }),
     routes: async (filter = {}) => readRoutes(socket, filter, dump),
+    routeTo: async (ip) => lookUpRoute(ip, dump),
     replaceRoute: (route) => one({ do: "replaceRoute", route }),
     deleteRoute: (route) => one({ do: "deleteRoute", route }),
     async neighbours(link) {
@@ -105,6 +106,18 @@ function readRoutes(socket: NetlinkSocket, filter: RouteFilter, dump: Dump): Rou
       throw error;
     }
   });
+}
+
+/** How the kernel says that there is no route, or that the one there is discards: blackhole, unreachable, prohibit. */
+const NOT_REACHED: readonly string[] = ["ENETUNREACH", "EHOSTUNREACH", "EINVAL", "EACCES"];
+
+function lookUpRoute(ip: string, dump: Dump): Route | undefined {
+  try {
+    return dump(encodeLookUpRoute(ip), `look up the route to ${ip}`, decodeRoute)[0];
+  } catch (error) {
+    if (error instanceof NetlinkError && NOT_REACHED.includes(error.code)) return undefined;
+    throw error;
+  }
 }
 
 /** What the kernel's own filter lets through: IPv6 ignores parts of it, and multipath routes match a device by any next hop. */

@@ -10,6 +10,7 @@ const RTA = { dst: 1, oif: 4, gateway: 5, priority: 6, prefsrc: 7, metrics: 8, m
 const RTAX_MTU = 2;
 const RTNH_F_ONLINK = 4;
 const RTM_F_CLONED = 0x200;
+const RTM_F_FIB_MATCH = 0x2000;
 const RTMSG_OCTETS = 12;
 const RTNEXTHOP_OCTETS = 8;
 
@@ -103,6 +104,15 @@ export function encodeGetRoutes(family: 4 | 6, filter: Omit<RouteFilter, "link" 
   rtmsg(w, { family: afOf(family), table, protocol: filter.protocol ?? 0, type });
   if (table > 255) w.attrU32(RTA.table, table);
   if (filter.index !== undefined) w.attrU32(RTA.oif, filter.index);
+  return w.finish();
+}
+
+/** The route that the kernel would choose for packets to the address, and not what it makes of it for one packet. */
+export function encodeLookUpRoute(ip: string): Uint8Array {
+  const w = new MessageWriter(RTM.getRoute, NLM_F.request);
+  const octets = octetsOfIp(ip);
+  rtmsg(w, { family: octets.length === 4 ? AF_INET : AF_INET6, len: octets.length * 8, flags: RTM_F_FIB_MATCH });
+  w.attr(RTA.dst, octets);
   return w.finish();
 }
 

@@ -2,11 +2,12 @@
  * A strict netlink without a kernel: refuses what the kernel refuses, with its errno, and does what the kernel does on its own (connected
  * routes, cleaning up after a link that goes down or away). The contract suite runs the same cases against it and a real namespace.
  */
-import { err, ok } from "@calico/model";
+import { cidrContains, err, ok, parseCidr, parseIp } from "@calico/model";
 import { ERRNO } from "../domain/errno.ts";
 import { NetlinkError } from "../domain/netlink-error.ts";
 import { describeOp } from "../domain/op.ts";
 import { TABLE_MAIN } from "../domain/protocol.ts";
+import { hasNextHop } from "../domain/route-identity.ts";
 import type { KernelEvent, Netlink, NetlinkOp, OpResult, Route, RouteFilter } from "../ports.ts";
 import { makeFakeKernel, OWN_NETNS, shownLink } from "./fake-kernel.ts";
 import type { FakeKernel, FakeNetns } from "./fake-kernel.ts";
@@ -63,6 +64,7 @@ export function makeFakeNetlink(options: { readonly kernel?: FakeKernel; readonl
     replaceAddress: (link, cidr, o = {}) => one({ do: "replaceAddress", link, cidr, ...o }),
     deleteAddress: (link, cidr) => one({ do: "deleteAddress", link, cidr }),
     routes: async (filter = {}) => shownRoutes(netns, filter),
+    routeTo: async (ip) => bestRoute(netns, ip),
     replaceRoute: (route) => one({ do: "replaceRoute", route }),
     deleteRoute: (route) => one({ do: "deleteRoute", route }),
     async neighbours(link) {
@@ -115,6 +117,21 @@ function shownRoutes(netns: FakeNetns, filter: RouteFilter): Route[] {
       );
     })
     .map(({ route }) => route);
+}
+
+/** Of the main table: the longest prefix, then the lowest metric. */
+function bestRoute(netns: FakeNetns, ip: string): Route | undefined {
+  const address = parseIp(ip);
+  if (!address.ok) throw new NetlinkError({ op: `look up the route to ${ip}`, errno: ERRNO.EINVAL, kernelMessage: address.error });
+  const lenOf = ({ dst }: Route) => Number(dst.split("/")[1]);
+  const holds = ({ dst }: Route) => {
+    const cidr = parseCidr(dst);
+    return cidr.ok && cidr.value.family === address.value.family && cidrContains(cidr.value, address.value);
+  };
+  const [best] = shownRoutes(netns, {})
+    .filter(holds)
+    .toSorted((a, b) => lenOf(b) - lenOf(a) || (a.metric ?? 0) - (b.metric ?? 0));
+  return best !== undefined && hasNextHop(best.type) ? best : undefined;
 }
 
 export function familyOf(text: string): 4 | 6 {

@@ -174,6 +174,25 @@ export function netlinkContract(name: string, subject: NetlinkSubject): void {
     expect(await dsts({ link: "nope" })).toEqual([]);
   });
 
+  each("the route to an address: the longest, then the lowest metric; none where it is discarded or unknown", async ({ nl }) => {
+    await setUp(nl);
+    await nl.addLink({ kind: "bridge", name: "br0", up: true });
+    await nl.apply(KEPT.map((route) => ({ do: "replaceRoute", route })));
+    const to = async (ip: string) => {
+      const route = await nl.routeTo(ip);
+      return route === undefined ? "none" : `${route.dst} ${route.dev} ${route.metric ?? 0}`;
+    };
+    expect(await to("192.200.0.5")).toBe("192.200.0.5/32 cali0 1024");
+    await nl.replaceRoute({ dst: "192.200.0.5/32", type: "unicast", dev: "br0", scope: "link", protocol: 3 });
+    expect(await to("192.200.0.5")).toBe("192.200.0.5/32 br0 0");
+    expect(await to("192.200.0.6")).toBe("none");
+    expect(await to("192.200.0.130")).toBe("none");
+    expect(await to("192.200.1.1")).toBe("192.200.1.0/26 cali0 0");
+    expect(await to("8.8.8.8")).toBe("0.0.0.0/0 cali0 0");
+    expect(await to("fd00:2::5")).toBe("fd00:2::5/128 cali0 512");
+    expect([await to("fd00:1::1"), await to("fd00:9::1")]).toEqual(["none", "none"]);
+  });
+
   each("deleting a route needs no more than its destination, and takes as much as is given", async ({ nl }) => {
     await setUp(nl);
     await nl.replaceRoute({ dst: "192.200.0.0/26", type: "blackhole", protocol: 179 });
