@@ -15,7 +15,7 @@ import { keepCountingBroken, keepTunnelAddresses, makeWakeup } from "./service/d
 import { factPrefixes } from "./service/facts.ts";
 import { makeIpam } from "./service/ipam.ts";
 import { openMirror } from "./service/mirror.ts";
-import type { BrokenRecord } from "./service/records.ts";
+import type { BrokenRecord } from "./service/memory.ts";
 import { answerLine, makeTargetCache } from "./service/serve.ts";
 
 const command = daemonCommand("ipam", "Assigns pod and tunnel addresses of one node; asked over RUN_DIR/ipam.sock", { healthPort: 9102 });

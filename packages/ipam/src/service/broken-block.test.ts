@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { putNode, putPool } from "../testing.ts";
 import type { AutoAssignRequest } from "../ports.ts";
 import { makeIpam } from "./ipam.ts";
-import type { BrokenRecord } from "./records.ts";
+import type { BrokenRecord } from "./memory.ts";
 
 const BLOCKS = "/calico/ipam/v2/assignment/ipv4/block/";
 

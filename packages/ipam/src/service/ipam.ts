@@ -20,7 +20,7 @@ import { makeKeyedLock } from "./keyed-lock.ts";
 import { disown, own } from "./own.ts";
 import { ipsByHandle, ownerOfIp, utilization } from "./query.ts";
 import { makeRecords } from "./records.ts";
-import type { BrokenRecord } from "./records.ts";
+import type { BrokenRecord } from "./memory.ts";
 import { releaseByHandle, releaseIps } from "./release-ips.ts";
 import { ensureTunnelAddresses } from "./tunnel.ts";
 

@@ -5,7 +5,7 @@
  * compares the revision it was decided on, and a "no" (no free address, not allocated) is only said after reading anew.
  * So a known block costs one transaction per address, and a new handle needs no read at all.
  */
-import type { Compare, KeyValue, Store, TxnOp } from "@calico/datastore";
+import type { Compare, Store, TxnOp } from "@calico/datastore";
 import { blockKey, err, formatCidr, handleKey, ok, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr, Result } from "@calico/model";
 import { parseBlock } from "../domain/block-json.ts";
@@ -13,6 +13,8 @@ import type { Block } from "../domain/block.ts";
 import { parseHandle } from "../domain/handle.ts";
 import type { Handle } from "../domain/handle.ts";
 import { IpamFault } from "./fault.ts";
+import { makeMemory } from "./memory.ts";
+import type { BrokenRecord, Remembered } from "./memory.ts";
 
 /** A record and the revision it was read at; revision 0: it is not there. */
 export type Stored<T> = { readonly value: T | undefined; readonly revision: number };
@@ -28,12 +30,6 @@ export type Change = {
 
 /** A record that a decision rests on, at the revision it was seen; 0: not there. */
 export type Seen = Pick<Change, "key" | "revision">;
-
-/** A record that does not parse, and why. */
-export type BrokenRecord = { readonly key: string; readonly problem: string };
-
-/** Enough for the blocks of a node and the handles of its pods. */
-const REMEMBERED = 1024;
 
 export interface Records {
   block(cidr: Cidr, o: { readonly fresh: boolean }): Promise<Stored<Block>>;
@@ -55,55 +51,35 @@ export interface Records {
 export type Committed = { readonly written: boolean; readonly revision: number };
 
 export type RecordsOptions = {
-  /** Told once of each record that does not parse, and again when it was written and still does not. */
+  /** Told of each record that does not parse. */
   readonly onBroken?: (broken: BrokenRecord) => void;
 };
 
 export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () => undefined }: RecordsOptions = {}): Records {
-  const remembered = new Map<string, Remembered>();
-  const parseOnce = <T>(key: string, entry: Remembered, parse: (text: string) => Result<T, string>): Result<T, string> => {
-    if (entry.parsed === undefined && entry.problem === undefined) {
-      const outcome = parse(entry.kv.value);
-      if (outcome.ok) entry.parsed = outcome.value;
-      else onBroken({ key, problem: (entry.problem = outcome.error) });
-    }
-    return entry.problem === undefined ? ok(entry.parsed as T) : err(entry.problem);
-  };
+  const memory = makeMemory(onBroken);
   const stored = <T>(key: string, entry: Remembered | undefined, parse: (text: string) => Result<T, string>): Stored<T> => {
     if (entry === undefined) return { value: undefined, revision: 0 };
-    const outcome = parseOnce(key, entry, parse);
+    const outcome = memory.parse(key, entry, parse);
     if (!outcome.ok) throw new BrokenRecordFault({ key, problem: outcome.error });
     return { value: outcome.value, revision: entry.kv.modRevision };
   };
-
-  const remember = (key: string, kv: KeyValue | undefined, parsed?: unknown): void => {
-    const known = remembered.get(key);
-    if (kv !== undefined && known !== undefined && known.kv.modRevision > kv.modRevision) return; // an answer that was overtaken
-    remembered.delete(key);
-    if (kv === undefined) return;
-    remembered.set(key, known?.kv.modRevision === kv.modRevision ? known : { kv, ...(parsed === undefined ? {} : { parsed }) });
-    for (const oldest of remembered.keys()) {
-      if (remembered.size <= REMEMBERED) break;
-      remembered.delete(oldest);
-    }
-  };
   const read = async (key: string, fresh: boolean): Promise<Remembered | undefined> => {
-    const known = remembered.get(key);
-    if (fresh || known === undefined || known.problem !== undefined) remember(key, await store.get(key));
-    return remembered.get(key);
+    const known = memory.get(key);
+    if (fresh || known === undefined || known.problem !== undefined) memory.remember(key, await store.get(key));
+    return memory.get(key);
   };
 
   return {
     knownBlock(cidr) {
       const key = keyOfBlock(cidr);
-      const entry = remembered.get(key);
+      const entry = memory.get(key);
       if (entry === undefined) return undefined;
-      const block = parseOnce(key, entry, blockAt(cidr));
+      const block = memory.parse(key, entry, blockAt(cidr));
       return { value: block.ok ? block.value : undefined, revision: entry.kv.modRevision };
     },
     knownHandle(id) {
       const key = handleKey(id);
-      const entry = remembered.get(key);
+      const entry = memory.get(key);
       return entry && stored(key, entry, parseHandle);
     },
     async block(cidr, { fresh }) {
@@ -112,7 +88,7 @@ export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () =
     },
     async handle(id, { fresh, guess = false }) {
       const key = handleKey(id);
-      if (!fresh && guess && !remembered.has(key)) return { value: undefined, revision: 0 };
+      if (!fresh && guess && memory.get(key) === undefined) return { value: undefined, revision: 0 };
       return stored(key, await read(key, fresh), parseHandle);
     },
     async text(key) {
@@ -126,21 +102,19 @@ export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () =
         const txn = await store.txn({ compares: [...changes, ...seen].map(unchanged), success: changes.map(operation), failure });
         changes.forEach(({ key, value, parsed }, i) => {
           const gone = txn.succeeded && value === undefined;
-          remember(key, gone ? undefined : txn.results[i], txn.succeeded ? parsed : undefined);
+          memory.remember(key, gone ? undefined : txn.results[i], txn.succeeded ? parsed : undefined);
         });
         return { written: txn.succeeded, revision: txn.revision };
       } catch (e) {
-        for (const { key } of changes) remembered.delete(key);
+        for (const { key } of changes) memory.forget(key);
         throw e;
       }
     },
-    broken: () => [...remembered].flatMap(([key, { problem }]) => (problem === undefined ? [] : [{ key, problem }])),
+    broken: memory.broken,
     async recheck() {
-      for (const [key, { problem }] of [...remembered]) {
-        if (problem === undefined) continue;
-        remember(key, await store.get(key));
-        const entry = remembered.get(key);
-        if (entry !== undefined) parseOnce<unknown>(key, entry, parserOf(key));
+      for (const { key } of memory.broken()) {
+        const entry = await read(key, true);
+        if (entry !== undefined) memory.parse<unknown>(key, entry, parserOf(key));
       }
     },
   };
@@ -154,8 +128,6 @@ function keyOfBlock(cidr: Cidr): string {
   blockKeys.set(cidr, key);
   return key;
 }
-
-type Remembered = { readonly kv: KeyValue; parsed?: unknown; problem?: string };
 
 /** A record says itself which block it is of; one that is not where it belongs would be written elsewhere. */
 function blockAt(cidr: Cidr): (text: string) => Result<Block, string> {
