@@ -54,6 +54,12 @@ const block = (cidr: string, node: string) => ({
     attributes: [{ secondary: { node: "node3" } }],
   },
 });
+/** Of 10.0.0.1, which is web's: who has it, and who is to have it. */
+const machines = (active: string | undefined, alternate: string | undefined) => {
+  const on = (node: string | undefined): Record<string, string> => (node === undefined ? {} : { node, pod: "web", namespace: "default" });
+  const { block: b } = block("10.0.0.0/30", "node3");
+  return { block: { ...b, attributes: [{ secondary: on(active), alternateOwnerAttrs: on(alternate) }] } };
+};
 const vxlanNode = (name: string, ip: string, tunnel: string) => aNode(name, ip, { ipv4VXLANTunnelAddr: tunnel });
 const pool = (mode: string) => aPool("pods", "10.0.0.0/16", { vxlanMode: mode, natOutgoing: true });
 const nodes = [
@@ -127,6 +133,14 @@ const SCENARIOS: Readonly<Record<string, readonly Snapshot[]>> = {
     base,
   ],
   "two endpoints claim one interface": [base, [...base, claimant], without("-web-"), [...without("-web-"), claimant], [...base, claimant]],
+  "a virtual machine arrives, after a move that failed": [
+    [...base, machines("node2", undefined)],
+    [...base, machines("node2", NODE)],
+    [...without("-web-"), machines("node2", undefined)],
+    [...base, machines("node2", NODE)],
+    [...base, machines(NODE, undefined)],
+    base,
+  ],
   tunnels: [
     [...base, pool("Always"), ...nodes, block("10.0.1.0/30", "node2"), block("10.0.2.0/30", "node2")],
     [...base, pool("CrossSubnet"), ...nodes, block("10.0.1.0/30", "node2"), block("10.0.2.0/30", "node3")],
@@ -231,4 +245,16 @@ test("graph: a flush without news brings nothing", () => {
   expect(graph.flush()).toEqual({ chains: [], hooks: [], sets: [], workloads: [], vteps: [], routes: [] });
   for (const event of transition([], asStore([...base, p1, p2]), 1)) graph.update(event);
   expect(graph.flush()).toEqual({ chains: [], hooks: [], sets: [], workloads: [], vteps: [], routes: [] });
+});
+
+test.for([
+  { name: "it runs here", block: machines(NODE, undefined), want: ["10.0.0.1/32"] },
+  { name: "it is to come here, and runs elsewhere", block: machines("node2", NODE), want: [] },
+  { name: "it leaves from here", block: machines(NODE, "node2"), want: ["10.0.0.1/32"] },
+  { name: "it runs here, and another felix has not let go of it", block: machines("node2", "node3"), want: ["10.0.0.1/32"] },
+  { name: "its source is gone without a word", block: machines(undefined, NODE), want: ["10.0.0.1/32"] },
+])("graph: routes to a virtual machine's pod: $name", ({ block: b, want }) => {
+  const graph = new Graph({ node: NODE, macOf: vxlanMac });
+  for (const event of transition([], asStore([pod("web"), b]), 1)) graph.update(event);
+  expect(graph.flush().workloads.flatMap(({ workload }) => workload?.addresses)).toEqual(want);
 });

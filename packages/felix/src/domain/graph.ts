@@ -73,7 +73,8 @@ export class Graph {
     this.#chains = new ChainOutput(this.#families);
     this.#sets = new RuleSets(this.#members);
     this.#policies = new ActivePolicies({ chains: this.#chains, sets: this.#sets, marks: MARKS });
-    this.#workloads = new Workloads({ chains: this.#chains, policies: this.#policies, marks: MARKS, vxlanPort: this.#vxlanPort });
+    const { node } = options;
+    this.#workloads = new Workloads({ node, chains: this.#chains, policies: this.#policies, marks: MARKS, vxlanPort: this.#vxlanPort });
     this.#nets = new ClusterNets(this.#members);
     this.#tunnels = new Tunnels({ node: options.node, vni: options.vxlanVni ?? 4096, port: this.#vxlanPort, macOf: options.macOf });
   }
@@ -157,7 +158,7 @@ export class Graph {
     GlobalNetworkSet: (ref, value) => this.#setNetworkSet(ref, value as Resource<"GlobalNetworkSet"> | undefined),
     IPPool: (ref, value) => this.#setPool(ref.name, value as Resource<"IPPool"> | undefined),
     Node: (ref, value) => this.#setNode(ref.name, value as Resource<"Node"> | undefined),
-    IPAMBlock: (ref, value) => this.#tunnels.setBlock(ref.name, value as Resource<"IPAMBlock"> | undefined),
+    IPAMBlock: (ref, value) => this.#setBlock(ref.name, value as Resource<"IPAMBlock"> | undefined),
     BGPConfiguration: (ref, value) => this.#setBgpConfiguration(ref.name, value as Resource<"BGPConfiguration"> | undefined),
     KubernetesEndpointSlice: (ref, value) => this.#setSlice(ref, value as KubernetesEndpointSlice | undefined),
   };
@@ -177,6 +178,11 @@ export class Graph {
     this.#workloads.set(endpoint);
     const fault = this.#workloads.faultOf(endpoint);
     if (fault !== undefined) this.#report(problem(ref, revision, { field: "spec.interfaceName", value: endpoint.iface, reason: fault }));
+  }
+
+  #setBlock(name: string, value: Resource<"IPAMBlock"> | undefined): void {
+    this.#tunnels.setBlock(name, value);
+    this.#workloads.setBlock(name, value);
   }
 
   #setPolicy(ref: ObjectRef, value: Resource<"NetworkPolicy"> | Resource<"GlobalNetworkPolicy"> | undefined, revision: number): void {

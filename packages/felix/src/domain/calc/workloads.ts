@@ -5,6 +5,7 @@
  *
  * Source: Calico felix/dataplane/linux/endpoint_mgr.go.
  */
+import type { IPAMBlockValue } from "@calico/model";
 import type { Marks } from "../marks.ts";
 import { DISPATCH, INTERFACE_PREFIX } from "../names.ts";
 import type { LocalWorkload, WorkloadChange } from "../program.ts";
@@ -13,6 +14,7 @@ import type { DispatchSide } from "../render/dispatch.ts";
 import type { EndpointRenderer } from "../render/endpoint-chains.ts";
 import { endpointChainName, makeEndpointRenderer } from "../render/endpoint-chains.ts";
 import { RPF_SKIP, renderRpfSkip } from "../render/static-others.ts";
+import { Arriving } from "./arriving.ts";
 import type { ActivePolicies } from "./active-policies.ts";
 import type { ChainOutput } from "./chain-output.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -29,11 +31,19 @@ export class Workloads {
   readonly #dirtyIfaces = new Set<string>();
   /** Interfaces that have chains, by bucket. */
   readonly #buckets = new Map<string, Set<string>>();
+  readonly #arriving: Arriving;
   readonly #spoofers = new Map<string, readonly string[]>();
   readonly #out = new KeyedOutput<LocalWorkload>(sameJson);
   #dispatched = false;
 
-  constructor(o: { readonly chains: ChainOutput; readonly policies: ActivePolicies; readonly marks: Marks; readonly vxlanPort: number }) {
+  constructor(o: {
+    readonly node: string;
+    readonly chains: ChainOutput;
+    readonly policies: ActivePolicies;
+    readonly marks: Marks;
+    readonly vxlanPort: number;
+  }) {
+    this.#arriving = new Arriving(o.node);
     this.#chains = o.chains;
     this.#policies = o.policies;
     this.#renderEndpoint = makeEndpointRenderer(o);
@@ -64,6 +74,12 @@ export class Workloads {
     this.#endpoints.delete(key);
     this.#policies.deleteEndpoint(endpoint);
     this.#unclaim(endpoint);
+  }
+
+  /** Of a virtual machine that moves the block says when it has arrived. */
+  setBlock(key: string, value: IPAMBlockValue | undefined): void {
+    if (!this.#arriving.setBlock(key, value)) return;
+    for (const iface of this.#claims.keys()) this.#dirtyIfaces.add(iface);
   }
 
   /** Why a workload cannot be programmed; undefined if it can. */
@@ -104,12 +120,17 @@ export class Workloads {
     const owner = this.#ownerOf(iface);
     const endpoint = owner === undefined ? undefined : this.#endpoints.get(owner);
     this.#place(iface, endpoint, dirtyBuckets);
-    this.#out.set(iface, endpoint === undefined ? undefined : workloadOf(endpoint, iface));
+    this.#out.set(iface, endpoint === undefined ? undefined : this.#workloadOf(endpoint, iface));
     const chains =
       endpoint === undefined
         ? undefined
         : this.#renderEndpoint({ iface, tiers: this.#policies.tiersOf(endpoint.key), profiles: endpoint.profiles });
     for (const side of SIDES) this.#chains.setFilter(endpointChainName[side](iface), chains === undefined ? undefined : () => chains[side]);
+  }
+
+  #workloadOf({ mac, addresses, spoofPrefixes, status }: Endpoint, iface: string): LocalWorkload {
+    const here = addresses.filter((address) => !this.#arriving.has(address));
+    return { iface, ...(mac === undefined ? {} : { mac }), addresses: here, spoofing: spoofPrefixes.length > 0, status: status() };
   }
 
   /** Put the interface into its bucket, or take it out. */
@@ -148,8 +169,4 @@ export class Workloads {
       this.#chains.set({ family, table: "raw", name: RPF_SKIP }, renderRpfSkip(ofFamily));
     }
   }
-}
-
-function workloadOf({ mac, addresses, spoofPrefixes, status }: Endpoint, iface: string): LocalWorkload {
-  return { iface, ...(mac === undefined ? {} : { mac }), addresses, spoofing: spoofPrefixes.length > 0, status: status() };
 }
