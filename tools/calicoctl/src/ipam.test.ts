@@ -158,6 +158,35 @@ test("ipam check: what a Windows node reserved is in use, and needs no handle", 
   expect(out).toMatch(/Check complete; found 0 problems\.\n$/);
 });
 
+test.for([
+  { name: "is no JSON", spoil: () => "{", want: "Cannot parse block: " },
+  {
+    name: "is of another block",
+    spoil: (text: string) => text.replace("10.0.0.0/28", "10.0.0.16/28"),
+    want: "it says that it is block 10.0.0.16/28",
+  },
+])("ipam check: a block that $name is named, and nothing in it is called leaked or unknown", async ({ spoil, want }) => {
+  const { cli } = await world();
+  const key = "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-28";
+  await cli.store.put(key, spoil((await cli.store.get(key))?.value ?? ""));
+  const { out } = await cli.run("ipam check --show-problem-ips -o report");
+  expect(out).toContain(`Found 1 blocks that cannot be read; nothing is given from them or released in them:\n  ${key}: ${want}`);
+  expect(out).toMatch(/Check complete; found 1 problems\.\n$/);
+  expect(JSON.parse(cli.files.get("report") ?? "")).toMatchObject({ leakedHandles: [] });
+});
+
+test("ipam check: blocks that overlap, and what is given in both", async () => {
+  const { cli } = await world();
+  const key = "/calico/ipam/v2/assignment/ipv4/block/10.0.0.0-";
+  const block = JSON.parse((await cli.store.get(`${key}28`))?.value ?? "");
+  const small = { ...block, cidr: "10.0.0.0/30", allocations: block.allocations.slice(0, 4), unallocated: [0] };
+  await cli.store.put(`${key}30`, JSON.stringify(small));
+  const { out } = await cli.run("ipam check");
+  expect(out).toContain(
+    "Found 1 blocks that overlap others:\n  block 10.0.0.0/30 is within block 10.0.0.0/28; given in both: 10.0.0.1, 10.0.0.2, 10.0.0.3\n",
+  );
+});
+
 test("ipam check -o, release --from-report: what leaked goes, what was given again since does not", async () => {
   const { cli, ipam } = await world();
   await cli.store.put("/calico/ipam/v2/handle/empty", '{"block":{"10.0.0.0/28":1},"deleted":false}');

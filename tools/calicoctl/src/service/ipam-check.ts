@@ -1,5 +1,6 @@
 /** `ipam check`: nothing is written but the report. */
 import { heldBy, ownerOf, parseAffinity, parseBlock, parseHandle, type Block } from "@calico/ipam";
+import type { KeyValue } from "@calico/datastore";
 import { formatCidr, formatIp, IPAM_HANDLE_PREFIX, IPAM_PREFIX, nthIp, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr } from "@calico/model";
 import { findProblems, problemCount } from "../domain/ipam-check.ts";
@@ -26,6 +27,7 @@ export async function ipamCheck(context: Context, options: CheckOptions): Promis
   const { records, broken } = await load(context, options.kubeconfig);
   const found = findProblems(records);
   say(context, { records, found, options });
+  if (broken.length > 0) print(`Found ${broken.length} blocks that cannot be read; nothing is given from them or released in them:`);
   for (const text of broken) print(`  ${text}`);
   print(`Check complete; found ${problemCount(found) + broken.length} problems.`);
   if (options.output === undefined) return;
@@ -47,13 +49,8 @@ async function load(context: Context, kubeconfig: string | undefined): Promise<{
   const { print } = context.io;
   const store = await context.store();
   const client = await context.client();
-  const broken: string[] = [];
   print("Loading all IPAM blocks...");
-  const blocks = (await store.list(prefixOf("IPAMBlock"))).items.flatMap(({ key, value }): Block[] => {
-    const block = parseBlock(value);
-    if (!block.ok) broken.push(`${key}: ${block.error}`);
-    return block.ok ? [block.value] : [];
-  });
+  const { blocks, unread, broken } = readBlocks((await store.list(prefixOf("IPAMBlock"))).items);
   print(`Found ${blocks.length} IPAM blocks.`);
   for (const block of blocks) print(` IPAM block ${formatCidr(block.cidr)} affinity=${block.affinity ?? "<none>"}:`);
   print(`IPAM blocks record ${blocks.reduce((sum, b) => sum + b.allocations.length - b.unallocated.length, 0)} allocations.\n`);
@@ -77,7 +74,23 @@ async function load(context: Context, kubeconfig: string | undefined): Promise<{
   });
   for (const pool of pools) print(`  ${formatCidr(pool)}`);
   print(`Found ${pools.length} active IP pools.\n`);
-  return { records: { blocks, handles, affinities, pools, users: await loadUsers(context, { kubeconfig, blocks }) }, broken };
+  return { records: { blocks, unread, handles, affinities, pools, users: await loadUsers(context, { kubeconfig, blocks }) }, broken };
+}
+
+/** A record says itself which block it is of; one that says another than its key counts as not parsed. */
+function readBlocks(items: readonly KeyValue[]): Pick<Records, "blocks" | "unread"> & { readonly broken: readonly string[] } {
+  const read = items.map(({ key, value }) => {
+    const cidr = parseCidr(parseKey(key)?.cidr ?? "");
+    const block = parseBlock(value);
+    const isElsewhere = block.ok && cidr.ok && formatCidr(block.value.cidr) !== formatCidr(cidr.value);
+    if (block.ok && !isElsewhere) return { block: block.value };
+    return { cidr, broken: `${key}: ${block.ok ? `it says that it is block ${formatCidr(block.value.cidr)}` : block.error}` };
+  });
+  return {
+    blocks: read.flatMap(({ block }) => block ?? []),
+    unread: read.flatMap(({ cidr }) => (cidr?.ok ? [cidr.value] : [])),
+    broken: read.flatMap(({ broken }) => broken ?? []),
+  };
 }
 
 /** Address → what uses it: tunnels of nodes, workload endpoints, pods, services of load balancers. */
@@ -150,6 +163,8 @@ function say({ io: { print } }: Context, { records, found, options }: { records:
   print("Scanning for block affinities that do not agree with their blocks...");
   list(found.affinityProblems);
   print(`Found ${found.affinityProblems.length} inconsistent block affinities.`);
+  if (found.overlaps.length > 0) print(`Found ${found.overlaps.length} blocks that overlap others:`);
+  for (const text of found.overlaps) print(`  ${text}`);
 }
 
 function about(a: ReportAllocation, service: string | undefined): string {
