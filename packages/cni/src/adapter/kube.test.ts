@@ -95,3 +95,31 @@ test("a kubeconfig written anew: its token is used from then on, and its end is 
   write("opaque");
   expect(clients.tokenExpiry()).toEqual({ at: "unknown" });
 });
+
+test("vmiOf, vmOf: what is there, what is not, and who may not look, with the permission that is missing", async () => {
+  const owner = { apiVersion: "kubevirt.io/v1", kind: "VirtualMachine", name: "vm1", uid: "V", controller: true };
+  const answers: Record<string, [number, object]> = {
+    "/virtualmachineinstances/vm1": [200, { metadata: { name: "vm1", uid: "I", ownerReferences: [owner] } }],
+    "/virtualmachines/vm1": [200, { metadata: { name: "vm1", uid: "V", deletionTimestamp: "2026-11-23T10:00:00Z" } }],
+    "/virtualmachineinstances/secret": [403, { kind: "Status", reason: "Forbidden", code: 403, message: "not for you" }],
+  };
+  const server = createServer((request, response) => {
+    const [code, body] = answers[(request.url ?? "").replace("/apis/kubevirt.io/v1/namespaces/d", "")] ?? [404, {}];
+    response.writeHead(code, { "content-type": "application/json" }).end(JSON.stringify(body));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  using clients = openKubeClients({ agentKubeconfig: undefined });
+  const policy = { type: "k8s", k8s_api_root: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, k8s_auth_token: "t" };
+  const conf = parseNetconf(aNetconf({ policy, kubernetes: {} }));
+  const place = (name: string) => ({ namespace: "d", name });
+  expect(await clients.vmiOf(conf, place("vm1"))).toEqual({ uid: "I", isDeleting: false, vm: { name: "vm1", uid: "V" } });
+  expect(await clients.vmOf(conf, place("vm1"))).toEqual({ isDeleting: true });
+  expect(await clients.vmiOf(conf, place("none"))).toBeUndefined();
+  await expect(clients.vmiOf(conf, place("secret"))).rejects.toMatchObject({
+    code: 11,
+    message: "the API server does not let the CNI plugin look at VirtualMachineInstance d/secret",
+    details: expect.stringMatching(/needs the verb get on virtualmachines and virtualmachineinstances of kubevirt\.io$/),
+  });
+  server.closeAllConnections();
+  server.close();
+});

@@ -32,6 +32,8 @@ export async function check(ports: Ports, { conf, call, settings }: Job): Promis
     ifName: call.ifName,
     hostName: workload.hostVeth,
     addresses: ipNetworks,
+    // ADD of a live migration's target told of no routes; felix makes them when the machine has arrived.
+    hasHostRoutes: conf.ipam?.type !== "calico-ipam" || prevResult == null || parseResult(prevResult).routes.length > 0,
   });
   if (problems.length > 0)
     throw new CniFault("checkFailed", `the network of ${namespace}/${name} is not as it was set up: ${problems[0]}`, problems.join("; "));

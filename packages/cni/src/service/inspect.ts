@@ -5,7 +5,7 @@ import type { Kernel } from "../ports.ts";
 import { GATEWAY4 } from "./wiring.ts";
 import type { DeviceSpec, PodNetwork } from "./wiring.ts";
 
-export type Inspected = Pick<DeviceSpec, "netns" | "ifName" | "hostName"> & Pick<PodNetwork, "addresses">;
+export type Inspected = Pick<DeviceSpec, "netns" | "ifName" | "hostName"> & Pick<PodNetwork, "addresses" | "hasHostRoutes">;
 
 /** What is not as it should be, in words; empty when all is there. */
 export async function inspect(kernel: Kernel, spec: Inspected): Promise<readonly string[]> {
@@ -18,11 +18,11 @@ export async function inspect(kernel: Kernel, spec: Inspected): Promise<readonly
   }
 }
 
-async function inspectHost(host: Netlink, spec: Pick<Inspected, "hostName" | "addresses">): Promise<readonly string[]> {
+async function inspectHost(host: Netlink, spec: Pick<Inspected, "hostName" | "addresses" | "hasHostRoutes">): Promise<readonly string[]> {
   const link = await host.link(spec.hostName);
   if (link === undefined) return [`there is no interface ${spec.hostName} on the host`];
   const routes = await host.routes({ link: spec.hostName });
-  const missing = spec.addresses.filter((a) => !routes.some((r) => r.dst === a));
+  const missing = spec.addresses.filter((a) => spec.hasHostRoutes && !routes.some((r) => r.dst === a));
   return [
     ...(link.up ? [] : [`interface ${spec.hostName} is down`]),
     ...missing.map((a) => `there is no route to ${a} over ${spec.hostName}`),

@@ -87,6 +87,13 @@ test("the target of a live migration has the source's address and no host route;
   expect([ipOf(target), target.json.routes]).toEqual([ip, undefined]);
   expect([hostRoutes(nodes[0], ip), hostRoutes(nodes[1], ip)]).toEqual([1, 0]);
   expect(await owners()).toBe("aaaaa ttttt");
+  const check = {
+    CNI_COMMAND: "CHECK",
+    CNI_CONTAINERID: "c-ttttt",
+    CNI_ARGS: "K8S_POD_NAMESPACE=default;K8S_POD_NAME=virt-launcher-vm1-ttttt",
+  };
+  const conf = { cniVersion: "0.4.0", prevResult: target.json };
+  expect((await callPlugin(nodes[1], { env: check, conf })).exit).toBe(0);
   for (let n = 0; n < 2; n++) expect((await del("aaaaa")).exit).toBe(0);
   expect(await owners()).toBe("ttttt -");
   expect(JSON.stringify([...store.dump().values()])).toContain("vmim-uid");
