@@ -11,8 +11,10 @@ import type { NamespaceFacts, PodFacts, VmiFacts } from "./domain/pod.ts";
 /** The kernel: the node's namespace, where this process is, and pods' by path. */
 export interface Kernel {
   host(): Netlink;
-  /** Undefined if there is no such namespace any more. */
+  /** Undefined if there is no such namespace any more, or it is the node's own: `/proc/PID/ns/net` may be another process's by now. */
   pod(netnsPath: string): Netlink | undefined;
+  /** Whether the path is the node's own namespace. */
+  isOwn(netnsPath: string): boolean;
   writeSysctl(name: string, value: string | number, o?: { readonly netnsPath?: string }): void;
 }
 
@@ -63,10 +65,15 @@ export interface Ports {
 export interface DeleteQueue {
   /** False: there are too many. The same container's again takes the place of the first. */
   put(entry: QueuedDelete): boolean;
-  /** `entry` is undefined where the record cannot be read. */
-  list(): readonly { readonly name: string; readonly entry: QueuedDelete | undefined }[];
+  list(): readonly WaitingDelete[];
+  has(name: string): boolean;
   remove(name: string): void;
+  /** All of that container. */
+  removeOf(containerId: string): void;
 }
+
+/** `entry` is undefined where there is no record in the file, or, with `problem`, where the file cannot be read now. */
+export type WaitingDelete = { readonly name: string; readonly entry: QueuedDelete | undefined; readonly problem?: Error };
 
 export interface Clock {
   now(): number;

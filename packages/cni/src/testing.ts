@@ -94,6 +94,7 @@ export async function makeFakeWorld(
     kernel: {
       host: () => withLinkLocal(makeFakeNetlink({ kernel: fakeKernel })),
       pod: (netns) => (fakeKernel.namespaces.has(netns) ? makeFakeNetlink({ kernel: fakeKernel, netnsPath: netns }) : undefined),
+      isOwn: (netns) => netns === "/proc/1/ns/net",
       writeSysctl: (name, value, where) => void sysctls.set(`${where?.netnsPath ?? ""}:${name}`, String(value)),
     },
     datastoreOf: () => datastore,
@@ -130,7 +131,9 @@ function makeFakeQueue(): DeleteQueue {
   return {
     put: (entry) => entries.set(queueName(entry), entry).size > 0,
     list: () => [...entries].map(([name, entry]) => ({ name, entry })),
+    has: (name) => entries.has(name),
     remove: (name) => void entries.delete(name),
+    removeOf: (containerId) => entries.forEach((_, name) => name.startsWith(`${containerId}@`) && entries.delete(name)),
   };
 }
 

@@ -37,6 +37,7 @@ const ports = {
       const pod = kernel.pod(path);
       return pod === undefined ? undefined : counted(pod);
     },
+    isOwn: kernel.isOwn,
     writeSysctl: counted(kernel).writeSysctl,
   },
   datastoreOf: (...args: Parameters<typeof world.datastoreOf>) => {

@@ -11,6 +11,7 @@ export const CODES = {
   ioFailure: 5,
   decodeFailure: 6,
   invalidConfig: 7,
+  invalidNetns: 8,
   tryAgain: 11,
   notAvailable: 50,
   limitedConnectivity: 51,

@@ -39,7 +39,7 @@ export function workloadOf(call: CniCall, node: string): Workload {
 }
 
 /** The host's end of a call's pair; needs no node. */
-function hostVethOf(call: CniCall): string {
+export function hostVethOf(call: CniCall): string {
   const pod = call.args.get("K8S_POD_NAME");
   const namespace = call.args.get("K8S_POD_NAMESPACE");
   return pod && namespace ? vethName(namespace, pod, call.vethPrefix) : `cali${call.containerId.slice(0, 11)}`;

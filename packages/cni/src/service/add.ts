@@ -1,5 +1,5 @@
 /**
- * ADD: address, the veth pair meanwhile, then endpoint, then wait until its policy is in force. Each thing made registers its undoing.
+ * ADD: address, the veth pair meanwhile, then endpoint, then wait until its policy is in force. Failing, it takes back what it made.
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdAddK8s), pkg/plugin/plugin.go (cmdAdd).
  */
@@ -12,19 +12,20 @@ import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
 import { qosOf } from "../domain/qos.ts";
 import { hostCidr, isV6 } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
-import { queueName } from "../domain/queued-delete.ts";
 import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Log, Ports, Settings } from "../ports.ts";
 import { assignAddresses, expectedFamilies } from "./addresses.ts";
-import { delegateDel } from "./delegate.ts";
 import type { Delegation } from "./delegate.ts";
 import { ensureProfile, joinExisting, writeEndpoint } from "./endpoints.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, mtuOf, nodeOf } from "./identity.ts";
 import { waitForPolicy } from "./policy-wait.ts";
 import { passGates } from "./readiness.ts";
+import type { RunOptions } from "./run.ts";
 import type { Stopwatch } from "./stopwatch.ts";
+import { takeBack } from "./take-back.ts";
+import { deviceTurn } from "./turns.ts";
 import { wire } from "./wiring.ts";
 import type { DeviceSpec } from "./wiring.ts";
 
@@ -33,16 +34,13 @@ export type Job = {
   readonly call: CniCall;
   readonly settings: Settings;
   readonly log: Log;
-  readonly signal?: AbortSignal | undefined;
   readonly watch: Stopwatch;
-};
+} & Pick<RunOptions, "signal" | "endsAt" | "onLate"> &
+  Required<Pick<RunOptions, "locks">>;
 export type Added = { readonly result: CniResult; readonly workload: Workload };
 
 export async function add(ports: Ports, job: Job): Promise<Added> {
   const { conf, call } = job;
-  // What an earlier life of this container left to be taken back must not be taken from this one.
-  for (const plugin of ["calico", "calico-ipam"] as const)
-    ports.deletes.remove(queueName({ plugin, env: { CNI_CONTAINERID: call.containerId, CNI_IFNAME: call.ifName } }));
   await passGates(ports, conf.readiness_gates ?? []);
   const node = nodeOf(conf, { files: ports.files, settings: job.settings });
   const datastore = ports.datastoreOf(targetOf(conf));
@@ -55,50 +53,63 @@ export async function add(ports: Ports, job: Job): Promise<Added> {
   ]);
   job.watch.lap("facts");
   const wishes = wishesFor(job, { pod, namespace });
-  const existing = workload.pod === undefined ? await joinExisting(ports, job, { datastore, workload }) : undefined;
-  if (existing !== undefined) return { result: existing, workload };
   const mtu = mtuOf(conf, { files: ports.files, settings: job.settings });
   const delegation: Delegation = { conf, call, node, datastore, namespaceLabels: namespace?.labels, pod };
-
-  await using undo = new AsyncDisposableStack();
-  const assigning = assignAddresses(ports, delegation, wishes);
-  const network = assigning.then(({ ips, routes }) => {
-    job.watch.lap("ipam");
-    const addresses = ips.map((i) => hostCidr(i.address));
-    // None of ours for the target of a live migration: the node's packets go to the source until that leaves.
-    const hasHostRoutes = conf.ipam?.type !== "calico-ipam" || routes.length > 0;
-    return { addresses, routes: podRoutes(conf, addresses), hasHostRoutes };
+  const { result, isNew } = await job.locks.run(deviceTurn(workload.hostVeth), async () => {
+    // Whoever had the turn before may be a newer container of this pod.
+    job.signal?.throwIfAborted();
+    const existing = workload.pod === undefined ? await joinExisting(ports, job, { datastore, workload }) : undefined;
+    return { result: existing ?? (await make(ports, job, { workload, mtu, wishes, delegation })), isNew: existing === undefined };
   });
-  undo.defer(() => undoQuietly(job.log, "ipam", () => giveBack(ports, delegation, network)));
-  // The kernel's part blocks this thread: the request for the address is on its way, or refused, before.
-  await Promise.race([network, new Promise(setImmediate)]);
-  const onMade = (remove: () => Promise<void>) => undo.defer(() => undoQuietly(job.log, "veth", remove));
-  const { mac } = await wire(ports, deviceOf(job, { workload, mtu, wishes }), { network, onMade });
-  const [assigned, { addresses }] = await Promise.all([assigning, network]);
-  job.watch.lap("kernel");
-
-  const stillWanted = () => {
-    if (job.signal?.aborted === true) throw new CniFault("tryAgain", "the call took too long", "what it made is taken back");
-  };
-  stillWanted();
-  const { controls: qos, problems } = qosOf(pod?.annotations ?? {});
-  for (const problem of problems) job.log.warn("traffic limit not as written", { problem, endpoint: workload.wepName });
-  await writeEndpoint(datastore, workload, { network: conf.name, policyType, pod, wishes, qos, wiring: { mac, addresses } });
-  stillWanted();
-  undo.move();
-  job.watch.lap("endpoint");
-  await waitForPolicy(ports, job, workload);
-  job.watch.lap("policy");
-  return { result: resultOf(job, { assigned, addresses, mac, mtu, workload }), workload };
+  if (isNew) {
+    await waitForPolicy(ports, job, workload);
+    job.watch.lap("policy");
+  }
+  return { result, workload };
 }
 
-/** An address that is still on its way is waited for: it would be nobody's. */
-async function giveBack(ports: Ports, d: Delegation, assigning: Promise<unknown>): Promise<void> {
-  await Promise.allSettled([assigning]);
-  await delegateDel(ports, { ...d, call: { ...d.call, command: "DEL" } });
+/** All or nothing, also when nobody waits for it any more. */
+async function make(ports: Ports, job: Job, facts: Facts): Promise<CniResult> {
+  const { workload, mtu, wishes, delegation } = facts;
+  const { conf, signal } = job;
+  const { datastore, pod } = delegation;
+  const assigning = assignAddresses(ports, delegation, wishes);
+  try {
+    const network = assigning.then(({ ips, routes }) => {
+      job.watch.lap("ipam");
+      signal?.throwIfAborted();
+      const addresses = ips.map((i) => hostCidr(i.address));
+      // None of ours for the target of a live migration: the node's packets go to the source until that leaves.
+      const hasHostRoutes = conf.ipam?.type !== "calico-ipam" || routes.length > 0;
+      return { addresses, routes: podRoutes(conf, addresses), hasHostRoutes };
+    });
+    // The kernel's part blocks this thread: the request for the address is on its way, or refused, before.
+    await Promise.race([network, new Promise(setImmediate)]);
+    const { mac } = await wire(ports, deviceOf(job, facts), { network });
+    const [assigned, { addresses }] = await Promise.all([assigning, network]);
+    job.watch.lap("kernel");
+    signal?.throwIfAborted();
+    const { controls: qos, problems } = qosOf(pod?.annotations ?? {});
+    for (const problem of problems) job.log.warn("traffic limit not as written", { problem, endpoint: workload.wepName });
+    const policyType = conf.policy?.type ?? "";
+    await writeEndpoint(datastore, workload, { network: conf.name, policyType, pod, wishes, qos, wiring: { mac, addresses } });
+    signal?.throwIfAborted();
+    job.watch.lap("endpoint");
+    return resultOf(job, { assigned, addresses, mac, mtu, workload });
+  } catch (e) {
+    // An address that is still on its way would be nobody's.
+    await Promise.allSettled([assigning]);
+    await takeBack(ports, job, facts);
+    throw e;
+  }
 }
 
-type Facts = { readonly workload: Workload; readonly mtu: number | undefined; readonly wishes: Wishes };
+type Facts = {
+  readonly workload: Workload;
+  readonly mtu: number | undefined;
+  readonly wishes: Wishes;
+  readonly delegation: Delegation;
+};
 
 function deviceOf({ conf, call }: Job, { workload, mtu, wishes }: Facts): DeviceSpec {
   return {
@@ -111,15 +122,6 @@ function deviceOf({ conf, call }: Job, { workload, mtu, wishes }: Facts): Device
     ipForward: conf.container_settings?.allow_ip_forwarding ?? false,
     families: call.args.get("IP") ? undefined : expectedFamilies(conf, wishes),
   };
-}
-
-/** An undo that fails must not hide why ADD failed; the runtime's DEL comes through here again. */
-async function undoQuietly(log: Log, what: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (e) {
-    log.warn("undo failed", { what, reason: e instanceof Error ? e.message : String(e) });
-  }
 }
 
 type KubernetesFacts = readonly [Promise<PodFacts | undefined>, Promise<NamespaceFacts | undefined>];

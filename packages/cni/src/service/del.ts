@@ -4,63 +4,73 @@
  *
  * Source: calico cni-plugin/pkg/k8s/k8s.go (CmdDelK8s). Deviation: a datastore that is away fails no DEL.
  */
-import { CniFault } from "../domain/fault.ts";
+import { StoreUnavailable } from "@calico/datastore";
 import { workloadOf } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
-import type { Datastore, Ports } from "../ports.ts";
+import type { Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { delegateDel } from "./delegate.ts";
+import { isShared, removeEndpoint } from "./endpoints.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, nodeOf } from "./identity.ts";
 import { doOrQueue } from "./settle-deletes.ts";
+import { deviceTurn } from "./turns.ts";
 import { unwire, unwirePod } from "./unwire.ts";
-
-/** How often the endpoint's removal is tried against others' writes. */
-const REMOVE_ATTEMPTS = 6;
+import type { Unwiring } from "./unwire.ts";
 
 /** Everything that is not there already is no error. Answers which workload it was. */
 export async function del(ports: Ports, job: Job): Promise<Workload> {
-  const unwiring = unwirePod(ports.kernel, job.call);
+  const workload = workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
+  const unwiring = unwireHere(ports, job, workload);
   const deviceGone = unwiring.then(({ gone }) => gone).finally(() => job.watch.lap("kernel"));
-  const silent = unwiring.then(() => {});
-  silent.catch(() => {}); // who waits for it, and deviceGone, see the error
-  const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, silent) });
+  unwiring.catch(() => {}); // who waits for it, and deviceGone, see the error
+  const forgotten = doOrQueue(ports, job, { plugin: "calico", action: () => forget(ports, job, unwiring) });
   for (const outcome of await Promise.allSettled([deviceGone, forgotten])) if (outcome.status === "rejected") throw outcome.reason;
   job.watch.lap("datastore");
-  return workloadOf(job.call, nodeOf(job.conf, { files: ports.files, settings: job.settings }));
+  return workload;
 }
 
+/** Outside of Kubernetes the device may be another network's of the container, too. */
+async function unwireHere(ports: Ports, job: Job, workload: Workload): Promise<Unwiring> {
+  const { call, conf } = job;
+  if (workload.pod === undefined && (await staysFor(ports, job, workload))) return { found: "nothing", gone: Promise.resolve() };
+  const unwiring = await unwirePod(ports.kernel, { netns: call.netns, ifName: call.ifName, hostName: workload.hostVeth });
+  if (unwiring.found === "notOurs")
+    job.log.warn("interface left: it is not this container's", { netns: call.netns, ifName: call.ifName, network: conf.name });
+  return unwiring;
+}
+
+/** False if the datastore does not say. */
+async function staysFor(ports: Ports, { conf }: Job, workload: Workload): Promise<boolean> {
+  try {
+    return await isShared(ports.datastoreOf(targetOf(conf)), workload, conf.name);
+  } catch (e) {
+    if (e instanceof StoreUnavailable) return false;
+    throw e;
+  }
+}
+
+const NOTHING_DONE = Promise.resolve({ found: "nothing", gone: Promise.resolve() } as const);
+
 /** DEL without the pod's side: the endpoint, the address, and the host's end of the pair if it is still there. */
-export async function forget(ports: Ports, { conf, call, settings }: Job, silent: Promise<void> = Promise.resolve()): Promise<void> {
+export async function forget(ports: Ports, job: Job, unwiring: Promise<Unwiring> = NOTHING_DONE): Promise<void> {
+  const { conf, call, settings } = job;
   const node = nodeOf(conf, { files: ports.files, settings });
   const workload = workloadOf(call, node);
   const datastore = ports.datastoreOf(targetOf(conf));
-  await checkReady(datastore);
-  const removed = removeEndpoint(datastore, workload);
-  // While the endpoint stands, its address is the old pod's in every node's sets.
-  const free = Promise.all([silent, removed]);
-  const [endpoint, address] = await Promise.allSettled([removed, free.then(() => delegateDel(ports, { conf, call, node, datastore }))]);
-  if (endpoint.status === "fulfilled" && endpoint.value !== "another's") await unwire(ports.kernel, workload.hostVeth);
-  for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
-}
-
-/** Remove the endpoint, unless a newer container of the same pod has it by now. */
-async function removeEndpoint({ resources }: Datastore, w: Workload): Promise<"removed" | "gone" | "another's"> {
-  const ref = { kind: "WorkloadEndpoint", namespace: w.namespace, name: w.wepName } as const;
-  for (let i = 0; i < REMOVE_ATTEMPTS; i++) {
-    const current = await resources.get(ref);
-    if (!current.ok) {
-      if (current.error.kind === "doesNotExist") return "gone";
-      throw new CniFault("internal", `cannot read the workload endpoint ${w.namespace}/${w.wepName}`, current.error.message);
-    }
-    if (current.value.spec.containerID !== w.containerId) return "another's";
-    const removed = await resources.delete(ref, current.value.metadata.resourceVersion);
-    if (removed.ok) return "removed";
-    if (removed.error.kind === "doesNotExist") return "gone";
-  }
-  throw new CniFault(
-    "tryAgain",
-    `cannot remove the workload endpoint ${w.namespace}/${w.wepName}`,
-    `it changed ${REMOVE_ATTEMPTS} times meanwhile`,
-  );
+  // A newer container's ADD for the same pod has its device before its endpoint.
+  await job.locks.run(deviceTurn(workload.hostVeth), async () => {
+    await checkReady(datastore);
+    const removed = removeEndpoint(datastore, workload, conf.name);
+    const unwireHost = async () => {
+      if (["removed", "gone"].includes(await removed)) await unwire(ports.kernel, workload.hostVeth);
+    };
+    // While the endpoint stands, its address is the old pod's in every node's sets.
+    const free = Promise.all([unwiring, removed]).then(async ([{ found }]) => {
+      if (found !== "device") await unwireHost();
+    });
+    const [endpoint, address] = await Promise.allSettled([removed, free.then(() => delegateDel(ports, { conf, call, node, datastore }))]);
+    if (endpoint.status === "fulfilled") await unwireHost();
+    for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
+  });
 }

@@ -1,4 +1,5 @@
 /** The endpoint's record: written by ADD, and, outside of Kubernetes, joined by a second network of the same container. */
+import type { Resource } from "@calico/model";
 import { endpointOf, networkProfile, networksOf, withNetworks } from "../domain/endpoint.ts";
 import type { EndpointFacts } from "../domain/endpoint.ts";
 import { CniFault } from "../domain/fault.ts";
@@ -6,6 +7,11 @@ import type { CniResult } from "../domain/result.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Datastore, Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
+
+type Endpoint = Resource<"WorkloadEndpoint">;
+
+/** How often an endpoint is tried to be changed against others' writes. */
+const ATTEMPTS = 6;
 
 export async function writeEndpoint(datastore: Datastore, workload: Workload, facts: EndpointFacts): Promise<void> {
   const endpoint = endpointOf(workload, facts);
@@ -43,24 +49,88 @@ export async function joinExisting(
   { datastore, workload }: { datastore: Datastore; workload: Workload },
 ): Promise<CniResult | undefined> {
   const { namespace, wepName: name } = workload;
-  const found = await datastore.resources.get({ kind: "WorkloadEndpoint", namespace, name });
-  if (!found.ok || found.value.spec.containerID !== call.containerId) return undefined;
-  const mac = await macInPod(ports, call);
-  if (mac === undefined) return undefined;
-  const { spec } = found.value;
-  if ((conf.policy?.type ?? "") === "") await ensureProfile(datastore, workload, conf.name);
-  const profiles = [...new Set([...(spec.profiles ?? []), conf.name])];
-  const networks = networksOf(found.value);
+  for (let i = 0; i < ATTEMPTS; i++) {
+    const found = await datastore.resources.get({ kind: "WorkloadEndpoint", namespace, name });
+    if (!found.ok || found.value.spec.containerID !== call.containerId) return undefined;
+    const mac = await macInPod(ports, call);
+    if (mac === undefined) return undefined;
+    if ((conf.policy?.type ?? "") === "") await ensureProfile(datastore, workload, conf.name);
+    const written = await datastore.resources.update(joined(found.value, conf.name));
+    if (written.ok) return joinedResult({ conf, call }, { workload, endpoint: found.value, mac });
+    if (written.error.kind !== "updateConflict") throw cannotWrite(workload, written.error.message);
+  }
+  throw changedTooOften(workload, "join");
+}
+
+function joined(endpoint: Endpoint, network: string): Endpoint {
+  const { spec } = endpoint;
+  const profiles = [...new Set([...(spec.profiles ?? []), network])];
+  const networks = networksOf(endpoint);
   // Of whom it was is not known where nothing was written down.
-  const recorded = networks === undefined ? found.value : withNetworks(found.value, [...new Set([...networks, conf.name])]);
-  const written = await datastore.resources.update({ ...recorded, spec: { ...spec, profiles } });
-  if (!written.ok) throw cannotWrite(workload, written.error.message);
+  const recorded = networks === undefined ? endpoint : withNetworks(endpoint, [...new Set([...networks, network])]);
+  return { ...recorded, spec: { ...spec, profiles } };
+}
+
+function joinedResult(
+  { conf, call }: Pick<Job, "conf" | "call">,
+  { workload, endpoint, mac }: { readonly workload: Workload; readonly endpoint: Endpoint; readonly mac: string },
+): CniResult {
   return {
     interfaces: [{ name: workload.hostVeth }, { name: call.ifName, mac, sandbox: call.netns }],
-    ips: (spec.ipNetworks ?? []).map((address) => ({ address, interface: 1 })),
+    ips: (endpoint.spec.ipNetworks ?? []).map((address) => ({ address, interface: 1 })),
     routes: [],
     ...(conf.dns == null ? {} : { dns: conf.dns }),
   };
+}
+
+/** Whether the network only joined the endpoint, which the first network of the container made. */
+function hasJoined(endpoint: Endpoint, network: string): boolean {
+  return (networksOf(endpoint) ?? []).indexOf(network) > 0;
+}
+
+/** Whether the container's device stays when this network leaves it. */
+export async function isShared({ resources }: Datastore, w: Workload, network: string): Promise<boolean> {
+  const found = await resources.get({ kind: "WorkloadEndpoint", namespace: w.namespace, name: w.wepName });
+  return found.ok && found.value.spec.containerID === w.containerId && hasJoined(found.value, network);
+}
+
+/** Remove the endpoint, unless a newer container of the same pod has it by now. A network that only joined it leaves it. */
+export async function removeEndpoint(
+  { resources }: Datastore,
+  w: Workload,
+  network: string,
+): Promise<"removed" | "gone" | "another's" | "left"> {
+  const ref = { kind: "WorkloadEndpoint", namespace: w.namespace, name: w.wepName } as const;
+  for (let i = 0; i < ATTEMPTS; i++) {
+    const current = await resources.get(ref);
+    if (!current.ok) {
+      if (current.error.kind === "doesNotExist") return "gone";
+      throw new CniFault("internal", `cannot read the workload endpoint ${w.namespace}/${w.wepName}`, current.error.message);
+    }
+    if (current.value.spec.containerID !== w.containerId) return "another's";
+    if (hasJoined(current.value, network)) {
+      if ((await resources.update(without(current.value, network))).ok) return "left";
+      continue;
+    }
+    const removed = await resources.delete(ref, current.value.metadata.resourceVersion);
+    if (removed.ok) return "removed";
+    if (removed.error.kind === "doesNotExist") return "gone";
+  }
+  throw changedTooOften(w, "remove");
+}
+
+function without(endpoint: Endpoint, network: string): Endpoint {
+  const { spec } = endpoint;
+  const others = (names: readonly string[] | undefined) => (names ?? []).filter((name) => name !== network);
+  return { ...withNetworks(endpoint, others(networksOf(endpoint))), spec: { ...spec, profiles: others(spec.profiles) } };
+}
+
+function changedTooOften(w: Workload, what: string): CniFault {
+  return new CniFault(
+    "tryAgain",
+    `cannot ${what} the workload endpoint ${w.namespace}/${w.wepName}`,
+    `it changed ${ATTEMPTS} times meanwhile`,
+  );
 }
 
 async function macInPod({ kernel }: Ports, { netns, ifName }: { netns: string; ifName: string }): Promise<string | undefined> {

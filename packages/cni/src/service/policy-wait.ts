@@ -3,20 +3,29 @@ import { statusFileName } from "../domain/workload.ts";
 import type { Workload } from "../domain/workload.ts";
 import type { Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
+import { within } from "./within.ts";
 
-/** A pod is never kept from starting by this; why it went on without is logged. */
-export async function waitForPolicy(ports: Ports, { conf, settings, log }: Job, workload: Workload): Promise<void> {
+/** Of the call's time, what is left for its answer to get to the runtime. */
+const ANSWER_MS = 2000;
+
+/** A pod is never kept from starting by this, however long the wait is configured; why it went on without is logged. */
+export async function waitForPolicy(ports: Ports, { conf, settings, log, endsAt }: Job, workload: Workload): Promise<void> {
   const configured = conf.policy_setup_timeout_seconds;
-  const timeoutMs = configured === undefined ? settings.policyWaitMs : configured * 1000;
-  if (timeoutMs === 0) return;
+  const wantedMs = configured === undefined ? settings.policyWaitMs : configured * 1000;
+  if (wantedMs === 0) return;
+  const leftMs = endsAt === undefined ? wantedMs : Math.round(endsAt - ANSWER_MS - ports.clock.now());
+  const timeoutMs = Math.max(0, Math.min(wantedMs, leftMs));
   const path = `${conf.endpoint_status_dir || `${settings.runDir}/endpoint-status`}/${statusFileName(workload)}`;
   const start = ports.clock.now();
-  if (await ports.untilFile(path, timeoutMs, (content) => isOf(content, workload.containerId))) return;
+  let reason = "felix did not report the endpoint's policy; is it running on this node?";
+  try {
+    const isThere = () => ports.untilFile(path, timeoutMs, (content) => isOf(content, workload.containerId));
+    if (await within(timeoutMs, isThere, () => new Error(reason))) return;
+  } catch (e) {
+    reason = e instanceof Error ? e.message : String(e);
+  }
   const what = { path, waitedMs: ports.clock.now() - start, endpoint: workload.wepName };
-  log.warn("timed out waiting for endpoint status file", {
-    ...what,
-    hint: "felix did not report the endpoint's policy; is it running on this node?",
-  });
+  log.warn("timed out waiting for endpoint status file", { ...what, reason });
 }
 
 /** Whether the file speaks of this container: one of a former pod of the same name, whose policy may be another, does not count. */

@@ -3,6 +3,8 @@
  * Standard output carries a result or the spec's error object, and nothing else.
  */
 import { StoreUnavailable } from "@calico/datastore";
+import { makeKeyedLock } from "@calico/ipam";
+import type { KeyedLock } from "@calico/ipam";
 import { KubeConnectionError } from "@calico/kube-client";
 import { NetlinkError } from "@calico/linux";
 import type { Answer } from "../domain/frame.ts";
@@ -49,8 +51,14 @@ export type RunOptions = {
   readonly onEnd?: (ended: Ended) => void;
   /** What is told of a call is told by this, when the answer is on its way. Default: before it is. */
   readonly afterAnswer?: (tell: () => void) => void;
-  /** Aborted when nobody waits for the answer any more: an ADD then takes back what it made. */
+  /** Aborted, with a fault, when nobody waits for the answer any more, or a newer container is the pod's: an ADD then takes back what it made. */
   readonly signal?: AbortSignal;
+  /** When it is aborted at the latest, by the clock. */
+  readonly endsAt?: number;
+  /** Of the one who runs many calls; see turns.ts. Default: the call is alone. */
+  readonly locks?: KeyedLock;
+  /** Is given what goes on after the answer; the call's turn lasts until that is over. */
+  readonly onLate?: (rest: Promise<unknown>) => void;
 };
 
 type Output = { readonly body: object | undefined; readonly workload?: Workload; readonly ips?: readonly string[] };
@@ -60,7 +68,7 @@ const SINCE: Partial<Record<Command, CniVersion>> = { CHECK: "0.4.0", GC: "1.1.0
 
 /** One call from beginning to end; never throws. */
 export async function runPlugin(ports: Ports, invocation: Invocation, options: RunOptions): Promise<Answer> {
-  const { settings, log, onEnd, signal, afterAnswer = (tell) => tell() } = options;
+  const { onEnd, afterAnswer = (tell) => tell(), locks = makeKeyedLock(), log, ...rest } = options;
   const start = ports.clock.now();
   const watch = makeStopwatch(() => ports.clock.now());
   const known: { call?: CniCall; log: Log } = { log };
@@ -87,7 +95,7 @@ export async function runPlugin(ports: Ports, invocation: Invocation, options: R
     if (call.command === "VERSION") return { exit: 0, stdout: `${JSON.stringify(versionReply(version))}\n` };
     const conf = parseNetconf(invocation.stdin);
     known.log = teeLog(ports, log, conf);
-    const output = await perform(ports, invocation.plugin, { conf, call, settings, log: known.log, signal, watch });
+    const output = await perform(ports, invocation.plugin, { ...rest, conf, call, locks, log: known.log, watch });
     end({ workload: output.workload, ips: output.ips ?? [] });
     return { exit: 0, stdout: output.body === undefined ? "" : `${JSON.stringify(output.body)}\n` };
   } catch (e) {
@@ -109,6 +117,8 @@ async function perform(ports: Ports, plugin: Invocation["plugin"], job: Job): Pr
   if (since !== undefined && !isAtLeast(conf.cniVersion, since)) {
     throw new CniFault("incompatibleVersion", `CNI version ${conf.cniVersion} has no command ${call.command}`, `it came with ${since}`);
   }
+  // What an earlier life of this container left to be taken back must not be taken from this one.
+  if (call.command === "ADD") ports.deletes.removeOf(call.containerId);
   return plugin === "calico-ipam" ? await performIpam(ports, job) : await performMain(ports, job);
 }
 
@@ -146,6 +156,8 @@ async function performIpam(ports: Ports, job: Job): Promise<Output> {
   switch (call.command) {
     case "ADD": {
       const assigned = await ipamAdd(own, { conf, call, node: nodeOf(conf, { files: ports.files, settings }) });
+      if (job.signal?.aborted === true) await ipamDel(own, job);
+      job.signal?.throwIfAborted();
       const result = conf.type === "ptp" ? withGateways(assigned) : assigned;
       return { body: renderResult(result, conf.cniVersion), ips: result.ips.map((i) => i.address) };
     }

@@ -9,35 +9,43 @@ export async function unwire(kernel: Kernel, hostName: string): Promise<void> {
   await removeLink(kernel.host(), hostName);
 }
 
-/** Take away the pair whose one end was put into the pod's namespace: under the host's name there may be another pod's by now. */
-export async function unwireOwn(kernel: Kernel, o: { readonly netns: string; readonly ifName: string }): Promise<void> {
-  using pod = kernel.pod(o.netns);
-  if (pod !== undefined) await removeLink(pod, o.ifName);
-}
+export type PodSide = { readonly netns: string; readonly ifName: string; readonly hostName: string };
+
+export type Unwiring = {
+  /** `notOurs`: there is a device of the name, and it is not the other end of the host's. It is left. */
+  readonly found: "device" | "nothing" | "notOurs";
+  /** The kernel takes some 20 ms for the device. */
+  readonly gone: Promise<void>;
+};
 
 /**
- * Take the device out of the pod, if the pod's namespace is still there. Resolves when the pod has no address any more, which is at once;
- * the kernel takes some 20 ms for the device (`gone`).
+ * Take the device out of the pod, if the pod's namespace is still there. Resolves when the pod has no address any more, which is at once.
+ *
+ * The path of a namespace may be another's by now (`/proc/PID/ns/net`), so only the other end of this pod's host device is taken.
  */
-export async function unwirePod(
-  kernel: Kernel,
-  o: { readonly netns: string; readonly ifName: string },
-): Promise<{ readonly gone: Promise<void> }> {
-  const pod = o.netns === "" ? undefined : kernel.pod(o.netns);
-  if (pod === undefined) return { gone: Promise.resolve() };
+export async function unwirePod(kernel: Kernel, { netns, ifName, hostName }: PodSide): Promise<Unwiring> {
+  const nothing = Promise.resolve();
+  const pod = netns === "" ? undefined : kernel.pod(netns);
+  if (pod === undefined) return { found: "nothing", gone: nothing };
+  let gone: Promise<void> | undefined;
   try {
-    await removeAddresses(pod, o.ifName);
-    return { gone: removeLink(pod, o.ifName).finally(() => pod.close()) };
-  } catch (e) {
-    pod.close();
-    throw e;
+    const inPod = await pod.link(ifName);
+    if (inPod === undefined) return { found: "nothing", gone: nothing };
+    const onHost = await kernel.host().link(hostName);
+    if (inPod.kind !== "veth" || inPod.peerIndex !== onHost?.index || onHost?.peerIndex !== inPod.index)
+      return { found: "notOurs", gone: nothing };
+    await removeAddresses(pod, ifName);
+    gone = removeLink(pod, ifName).finally(() => pod.close());
+    return { found: "device", gone };
+  } finally {
+    if (gone === undefined) pod.close();
   }
 }
 
-/** None of a link that is not there, or goes meanwhile. */
+/** None of a link that goes meanwhile. */
 async function addressesOf(pod: Netlink, link: string): Promise<readonly Address[]> {
   try {
-    return (await pod.link(link)) === undefined ? [] : await pod.addresses({ link });
+    return await pod.addresses({ link });
   } catch (e) {
     if (e instanceof NetlinkError && e.code === "ENODEV") return [];
     throw new CniFault("kernel", `cannot read the addresses of interface ${link}`, e instanceof Error ? e.message : String(e));

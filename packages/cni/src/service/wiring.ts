@@ -11,7 +11,7 @@ import { isV6 } from "../domain/result.ts";
 import type { Clock, Kernel } from "../ports.ts";
 import { addHostRoutes, ROUTE_PROTOCOL } from "./host-routes.ts";
 import { HOST_MAC, hostLinkLocal } from "./link-local.ts";
-import { removeLink, unwireOwn } from "./unwire.ts";
+import { removeLink } from "./unwire.ts";
 
 export const GATEWAY4 = "169.254.1.1";
 
@@ -42,30 +42,27 @@ export type PodNetwork = {
 export type WireOptions = {
   /** On its way: the device is made meanwhile. */
   readonly network: Promise<PodNetwork>;
-  /** The pair is there; `remove` takes it away. Whatever fails from then on is the caller's to undo. */
-  readonly onMade: (remove: () => Promise<void>) => void;
 };
 
 type Where = { readonly kernel: Kernel; readonly clock: Clock; readonly host: Netlink; readonly pod: Netlink };
 
 /**
- * Make the pair, bring it up, give addresses and routes; the pod's MAC is the answer.
+ * Make the pair, bring it up, give addresses and routes; the pod's MAC is the answer. What was made is left if
+ * something fails: the caller takes it back.
  *
  * A device of the host's name that is there already may be a living pod's: it goes only when the addresses have come.
  */
 export async function wire(
   { kernel, clock }: { readonly kernel: Kernel; readonly clock: Clock },
   device: DeviceSpec,
-  { network, onMade }: WireOptions,
+  { network }: WireOptions,
 ): Promise<{ readonly mac: string }> {
   const { netns } = device;
   const pod = kernel.pod(netns);
-  if (pod === undefined)
-    throw new CniFault("unknownContainer", `failed to open netns ${JSON.stringify(netns)}`, "it is no network namespace, or is gone");
+  if (pod === undefined) throw cannotOpen(kernel, netns);
   try {
     const where = { kernel, clock, host: kernel.host(), pod };
     const made = async () => {
-      onMade(() => unwireOwn(kernel, device));
       const mac = (await pod.link(device.ifName))?.mac;
       if (mac === undefined) throw new CniFault("kernel", `interface ${device.ifName} of the pod vanished while it was set up`);
       return mac;
@@ -84,6 +81,16 @@ export async function wire(
   } finally {
     pod.close();
   }
+}
+
+function cannotOpen(kernel: Kernel, netns: string): CniFault {
+  if (kernel.isOwn(netns))
+    return new CniFault(
+      "invalidNetns",
+      "plugin's netns and netns from CNI_NETNS should not be the same",
+      `CNI_NETNS=${netns} is the node's own`,
+    );
+  return new CniFault("unknownContainer", `failed to open netns ${JSON.stringify(netns)}`, "it is no network namespace, or is gone");
 }
 
 function familiesOf(addresses: readonly string[]): Families {

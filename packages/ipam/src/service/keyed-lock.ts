@@ -1,6 +1,8 @@
 /** Runs actions of one key one after another; those of different keys go side by side. */
 export interface KeyedLock {
   run<T>(key: string, action: () => Promise<T>): Promise<T>;
+  /** Whether an action of that key runs or waits. */
+  isHeld(key: string): boolean;
 }
 
 export function makeKeyedLock(): KeyedLock {
@@ -16,5 +18,6 @@ export function makeKeyedLock(): KeyedLock {
         if (tails.get(key) === mine) tails.delete(key);
       }
     },
+    isHeld: (key) => tails.has(key),
   };
 }
