@@ -32,7 +32,7 @@ export type FelixOptions = {
   readonly version: string;
   /** How often sets and routes are compared with the kernel; rules half as often. */
   readonly refreshMs: number;
-  /** Least time between the end of one apply and the next. */
+  /** The loop rests between applies as long as the last one took, at most this: a burst is taken together. */
   readonly pauseMs?: number;
 };
 
@@ -147,7 +147,8 @@ export class Felix {
       }
       if (this.#work && this.#inSync && now >= notBefore) {
         await this.#applyOnce();
-        notBefore = nowMs() + Math.max(pauseMs, this.#retryMs());
+        // As long as the work took: what changed nothing does not hold up the pod that comes next.
+        notBefore = nowMs() + Math.max(Math.min(pauseMs, nowMs() - now), this.#retryMs());
         due.status = this.#failures.length > 0 ? 0 : due.status;
       }
       if (nowMs() >= due.status) {
