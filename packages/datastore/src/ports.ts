@@ -17,6 +17,8 @@ export type StoreConflict =
 /** One condition of a transaction. A key that does not exist has createRevision 0 and modRevision 0. */
 export interface Compare {
   readonly key: string;
+  /** The condition is one on every key that begins with `key`; if there is none, on one that does not exist. */
+  readonly isPrefix?: true;
   readonly target: "modRevision" | "createRevision";
   readonly is: "==" | "!=" | ">" | "<";
   readonly revision: number;

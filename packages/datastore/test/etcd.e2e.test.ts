@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openEtcd, resourceClient, type Store, type WatchEvent } from "../src/mod.ts";
@@ -40,6 +42,23 @@ test("etcd: a list longer than a page is whole and of one revision", async () =>
     if (seen.length >= 2500) break;
   }
   expect(seen.length).toBe(2500);
+});
+
+test("etcd: watches go on by another member when one takes connections and says nothing", { timeout: 30_000 }, async () => {
+  const taken: Socket[] = [];
+  const mute = createServer((socket) => void taken.push(socket)).listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  await using both = openEtcd({ endpoints: [`http://127.0.0.1:${(mute.address() as AddressInfo).port}`, ...etcd.endpoints] });
+  const { modRevision } = await store.put("/mute", "said");
+  // Some of them begin at the member that is mute, whichever it picks first.
+  const first = async () => {
+    for await (const event of both.watch("/mute", { fromRevision: modRevision, signal: AbortSignal.timeout(20_000) })) return event.kind;
+    return "nothing";
+  };
+  expect(await Promise.all([first(), first(), first(), first()])).toEqual(["put", "put", "put", "put"]);
+  expect(taken.length).toBeGreaterThan(0);
+  for (const socket of taken) socket.destroy();
+  mute.close();
 });
 
 test("etcd: a watch survives three kills and misses and repeats nothing", async () => {

@@ -40,7 +40,7 @@ export async function readEntries(nats: Nats, untilSeq?: number): Promise<Entrie
   throw new Error(`Cannot read the log: its end did not come within ${READ_LIMIT_MS / 1000} s`);
 }
 
-/** The data of a subject's last message. Nodes may not ask for it. */
+/** The data of a subject's last message. */
 export async function readValue(nats: Nats, subject: string): Promise<string | undefined> {
   const { jsm } = await nats.use();
   const message = await jsm.streams.getMessage(STREAM, { last_by_subj: subject });

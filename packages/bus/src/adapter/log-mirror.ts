@@ -2,7 +2,7 @@ import { type FrameMessage, markOf } from "../domain/frame.ts";
 import type { LogEntry } from "../ports.ts";
 import { readEntries } from "./entries.ts";
 import { decodeEntry, markOfLogged } from "./headers.ts";
-import type { Nats, NatsHandle } from "./nats.ts";
+import { isUnanswered, type Nats, type NatsHandle } from "./nats.ts";
 import { MAX_BY_SEQUENCE, readStored, storedState, type StoredState } from "./stored.ts";
 
 /**
@@ -10,7 +10,7 @@ import { MAX_BY_SEQUENCE, readStored, storedState, type StoredState } from "./st
  * read only what came since. Memory: an entry per key, without data.
  */
 export interface LogMirror {
-  /** The last message of each key up to `lastSeq`, of a log that can be read by sequence. */
+  /** The last message of each key up to `lastSeq`. */
   entriesAt(handle: NatsHandle, at: Place): Promise<ReadonlyMap<string, LogEntry>>;
   /** Bring it up to date, for a standby. */
   refresh(handle: NatsHandle): Promise<void>;
@@ -67,7 +67,7 @@ export function makeLogMirror(nats: Nats): LogMirror {
       failures = 0;
     } catch (error) {
       // What was read stays the base of the next try; should it be at fault, all is read once more.
-      if (++failures % TRIES === 0) mirrored = undefined;
+      if (!isUnanswered(error) && ++failures % TRIES === 0) mirrored = undefined;
       throw error;
     }
   }
@@ -85,11 +85,7 @@ export function makeLogMirror(nats: Nats): LogMirror {
         await bringUp(handle, at);
         return new Map([...(mirrored?.bySubject.values() ?? [])].map((entry) => [entry.key, entry]));
       }),
-    refresh: (handle) =>
-      inTurn(async () => {
-        const stored = await storedState(handle);
-        if (stored.bySequence) await bringUp(handle, stored);
-      }),
+    refresh: (handle) => inTurn(async () => bringUp(handle, await storedState(handle))),
     wrote(seq, subject, message) {
       if (mirrored === undefined || seq !== mirrored.seq + 1) return;
       mirrored.seq = seq;

@@ -1,18 +1,14 @@
 import { type Logger, pause } from "@calico/daemon";
-import { JetStreamApiError } from "@nats-io/jetstream";
 import { type Frame, type FrameMessage, markOf } from "../domain/frame.ts";
 import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogMessage, LogSession } from "../ports.ts";
 import { decodeMessage, type LoggedMessage, markOfLogged } from "./headers.ts";
-import type { Nats } from "./nats.ts";
+import { isUnanswered, type Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
 import { MAX_BY_SEQUENCE, readStored, storedState } from "./stored.ts";
 import { openTail } from "./tail.ts";
 
 const LOG = { stream: STREAM, filter: `${SUBJECT_ROOT}.>` } as const;
-/** JetStream's "system temporarily unavailable". */
-const UNAVAILABLE = 10008;
-const UNANSWERED: ReadonlySet<string> = new Set(["TimeoutError", "NoRespondersError", "JetStreamNotEnabled", "ClosedConnectionError"]);
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 2000;
 /** Of those that were answered. While members elect nobody answers, and a new snapshot would wait for them all the same. */
@@ -61,8 +57,8 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     const handle = await nats.use(closing.signal);
     const stored = await storedState(handle);
     if (stored.created !== created) throw new OtherLog("the log was removed and made again");
-    if (!stored.bySequence) throw new OtherLog("messages are missing, and the syncer is of a version whose log cannot be read by sequence");
-    if (stored.lastSeq < seq || (seq > 0 && stored.messages === 0)) throw new OtherLog("the log has lost what was read of it");
+    // A leader that was just elected may not have taken in yet what was stored before: only after some tries it is lost.
+    if (stored.lastSeq < seq || (seq > 0 && stored.messages === 0)) throw new Error("the log has lost what was read of it");
     if (stored.lastSeq - seq > MAX_BY_SEQUENCE) throw new OtherLog(`${stored.lastSeq - seq} messages are missing`);
     let known = seq === 0;
     for await (const messages of readStored(handle, { from: Math.max(1, seq), to: stored.lastSeq })) {
@@ -144,12 +140,6 @@ async function* untilAnswered(
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * attempt) * (0.5 + Math.random()), signal);
     }
   }
-}
-
-/** Nobody is there who could answer: members of the cluster elect a leader, or the server has just come back. */
-function isUnanswered(error: unknown): boolean {
-  if (error instanceof JetStreamApiError) return error.code === UNAVAILABLE;
-  return error instanceof Error && UNANSWERED.has(error.name);
 }
 
 function fromFrame({ op, revision, seenAt, key, data }: FrameMessage, seq: number): LogMessage {

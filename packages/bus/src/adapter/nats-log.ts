@@ -9,7 +9,7 @@ import { readValue } from "./entries.ts";
 import { makeFrames } from "./frames.ts";
 import { encodeHeaders } from "./headers.ts";
 import { type LogMirror, makeLogMirror } from "./log-mirror.ts";
-import { type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
+import { asking, type Nats, type NatsHandle, REQUEST_TIMEOUT_MS } from "./nats.ts";
 import { ensureIpamStream, ensureLogStream, ensureNodeStream, type StreamOptions } from "./stream.ts";
 
 /** JetStream's answer to a publish whose Nats-Expected-Last-Sequence does not hold. */
@@ -39,13 +39,13 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
     },
     async claim(leader) {
       const handle = await nats.use(options.signal);
-      const { created } = await ensureLogStream(handle.jsm, options).catch((error: unknown) => {
+      const { created } = await asking("look at the log", ensureLogStream(handle.jsm, options)).catch((error: unknown) => {
         if (error instanceof TimeoutError) nats.rehome(); // it may be cut off from the others
         throw error;
       });
       warnOfPayload(handle, options);
       const fence = JSON.stringify({ ...leader, at: new Date().toISOString() });
-      const { seq } = await handle.js.publish(FENCE_SUBJECT, fence);
+      const { seq } = await asking("put a fence on the log", handle.js.publish(FENCE_SUBJECT, fence));
       void ensureReportStreams(handle, options);
       return makeWriter(nats, handle, { created, fenceSeq: seq, fence, mirror });
     },

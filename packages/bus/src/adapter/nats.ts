@@ -1,6 +1,6 @@
 import type { Logger } from "@calico/daemon";
 import { pause } from "@calico/daemon";
-import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
 import { withIdentity } from "./nats-identity.ts";
@@ -19,6 +19,8 @@ export interface NatsHandle {
   readonly nc: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
+  /** For reads of single messages, which are asked for again in another way: it waits less long. */
+  readonly bySequence: JetStreamManager;
 }
 
 /** One connection that comes back: made in the background, retried for ever, each change of state logged once. */
@@ -37,11 +39,31 @@ export interface Nats {
   close(): Promise<void>;
 }
 
+/** JetStream's "system temporarily unavailable". */
+const UNAVAILABLE = 10008;
+const UNANSWERED: ReadonlySet<string> = new Set(["TimeoutError", "NoRespondersError", "JetStreamNotEnabled", "ClosedConnectionError"]);
 /** How long a JetStream request may take; a server that just restarted does not answer at all. */
 export const REQUEST_TIMEOUT_MS = 2000;
+const READ_TIMEOUT_MS = 700;
 const CONNECT_TIMEOUT_MS = 2000;
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 2000;
+
+/** Nobody is there who could answer: members of the cluster elect a leader, or the server has just come back. */
+export function isUnanswered(error: unknown): boolean {
+  if (error instanceof JetStreamApiError) return error.code === UNAVAILABLE;
+  return error instanceof Error && UNANSWERED.has(error.name);
+}
+
+/** An error of `answer` says what was asked. */
+export async function asking<T>(what: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Error) error.message = `Cannot ${what}: ${error.message}`;
+    throw error;
+  }
+}
 
 export function openNats(options: NatsOptions): Nats {
   const { log } = options;
@@ -144,6 +166,7 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
         nc,
         js: jetstream(nc, { timeout: REQUEST_TIMEOUT_MS }),
         jsm: await jetstreamManager(nc, { checkAPI: false, timeout: REQUEST_TIMEOUT_MS }),
+        bySequence: await jetstreamManager(nc, { checkAPI: false, timeout: READ_TIMEOUT_MS }),
       };
       if (!signal.aborted) return handle;
       await nc.close();

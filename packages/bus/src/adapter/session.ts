@@ -1,6 +1,6 @@
 import { AckPolicy, type ConsumerConfig, type ConsumerMessages, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
-import { type Nats, REQUEST_TIMEOUT_MS } from "./nats.ts";
+import { asking, type Nats, REQUEST_TIMEOUT_MS } from "./nats.ts";
 
 /** The last message of each subject of a stream (`history`: every message that it keeps), then all that follow, without a gap. */
 export interface StreamSession {
@@ -52,11 +52,11 @@ export async function openSession(
     num_replicas: 1,
     ...(o.headersOnly === true ? { headers_only: true } : {}),
   };
-  const { name, num_pending: waiting } = await jsm.consumers.add(o.stream, config);
+  const { name, num_pending: waiting } = await asking(`make a consumer of ${o.stream}`, jsm.consumers.add(o.stream, config));
   // After the consumer, never before: it gives the last message of each subject as of its own beginning, in order, and one of a busy
   // subject may be newer than what was last a moment earlier. Everything that was there has come when this sequence has.
-  const { created, state } = await jsm.streams.info(o.stream);
-  const consumer = await js.consumers.get(o.stream, name);
+  const { created, state } = await asking(`look at ${o.stream}`, jsm.streams.info(o.stream));
+  const consumer = await asking(`use a consumer of ${o.stream}`, js.consumers.get(o.stream, name));
   const messages = await consumer.consume({
     max_messages: o.history === true ? 5000 : 500,
     expires: 10_000,

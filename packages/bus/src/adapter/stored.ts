@@ -1,7 +1,7 @@
-import type { DirectMsgRequest, StoredMsg } from "@nats-io/jetstream";
+import type { DirectMsgRequest, MsgRequest, StoredMsg } from "@nats-io/jetstream";
 import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LoggedMessage } from "./headers.ts";
-import type { NatsHandle } from "./nats.ts";
+import { asking, type NatsHandle } from "./nats.ts";
 
 /** Messages asked for at a time: with more, the server was not faster. */
 const AT_ONCE = 64;
@@ -14,28 +14,26 @@ export interface StoredState {
   readonly lastSeq: number;
   /** How many it keeps. */
   readonly messages: number;
-  /** Whether messages can be read by sequence; a log that an older syncer made does not allow it. */
-  readonly bySequence: boolean;
 }
 
 export async function storedState({ jsm }: Pick<NatsHandle, "jsm">): Promise<StoredState> {
-  const { created, state, config } = await jsm.streams.info(STREAM);
-  return { created, lastSeq: state.last_seq, messages: state.messages, bySequence: config.allow_direct };
+  const { created, state } = await asking("look at the log", jsm.streams.info(STREAM));
+  return { created, lastSeq: state.last_seq, messages: state.messages };
 }
 
 /**
- * What the log keeps from one sequence to another, in order, from whichever member has it.
+ * What the log keeps from one sequence to another, in order.
  *
  * No consumer: making one takes the cluster's leader and a member picked by chance, which after a failure is for a third of
- * the time the one that is gone. Throws when a member that is behind was asked.
+ * the time the one that is gone. Throws when a member that has not yet taken in what was stored before was asked.
  */
 export async function* readStored(
-  { jsm }: Pick<NatsHandle, "jsm">,
+  { bySequence }: Pick<NatsHandle, "bySequence">,
   { from, to }: { readonly from: number; readonly to: number },
 ): AsyncGenerator<readonly LoggedMessage[]> {
   for (let next = from; next <= to;) {
     const asked = Math.min(AT_ONCE, to - next + 1);
-    const found = await Promise.all(Array.from({ length: asked }, (_, i) => messageFrom(jsm, next + i)));
+    const found = await Promise.all(Array.from({ length: asked }, (_, i) => messageFrom(bySequence, next + i)));
     // Where older ones were forgotten, several were answered with the same next one.
     const bySeq = new Map(found.map((message) => [message.seq, message]));
     const messages = [...bySeq.values()].sort((a, b) => a.seq - b.seq);
@@ -44,11 +42,18 @@ export async function* readStored(
   }
 }
 
+/**
+ * A direct get is answered by any member, perhaps one that was cut off a moment ago, and then not at all; the other by the
+ * log's leader, if the cluster has a leader, too. One of the two mostly works while members fail.
+ */
 async function messageFrom(jsm: NatsHandle["jsm"], seq: number): Promise<StoredMsg> {
-  // The library's type does not know the pair, the server does.
-  const query = { seq, next_by_subj: `${SUBJECT_ROOT}.>` } as unknown as DirectMsgRequest;
-  const message = await jsm.direct.getMessage(STREAM, query);
-  if (message === null) throw new Error(`the member of the log that was asked has nothing from sequence ${seq} on`);
+  // The library's types do not know the pair, the server does.
+  const query: unknown = { seq, next_by_subj: `${SUBJECT_ROOT}.>` };
+  const message = await asking(
+    `read the log at ${seq}`,
+    jsm.direct.getMessage(STREAM, query as DirectMsgRequest).catch(() => jsm.streams.getMessage(STREAM, query as MsgRequest)),
+  );
+  if (message === null) throw new Error(`Cannot read the log at ${seq}: the member that was asked has nothing from there on`);
   return message;
 }
 

@@ -75,6 +75,7 @@ function readLog(stream: string): readonly string[] {
   return [
     streamInfo(stream),
     `$JS.API.DIRECT.GET.${stream}`,
+    `$JS.API.STREAM.MSG.GET.${stream}`,
     `$JS.API.CONSUMER.CREATE.${stream}`,
     `$JS.API.CONSUMER.CREATE.${stream}.>`,
     `$JS.API.CONSUMER.INFO.${stream}.*`,
@@ -85,7 +86,7 @@ function readLog(stream: string): readonly string[] {
 
 /** The syncer makes the streams, forgets tombstones by purge, and drops a log that it cannot continue. */
 function ownLog(stream: string): readonly string[] {
-  const verbs = ["CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE", "MSG.GET"];
+  const verbs = ["CREATE", "UPDATE", "DELETE", "PURGE", "MSG.DELETE"];
   return [...readLog(stream), ...verbs.map((verb) => `$JS.API.STREAM.${verb}.${stream}`)];
 }
 

@@ -105,8 +105,8 @@ export function decodeKeyValue(kv: IKeyValue): KeyValue {
 
 const RESULT = { "==": "Equal", "!=": "NotEqual", ">": "Greater", "<": "Less" } as const;
 
-function encodeCompare({ key, target, is, revision }: Compare): ICompare {
-  const base = { key: Buffer.from(key), result: RESULT[is] };
+function encodeCompare({ key, isPrefix, target, is, revision }: Compare): ICompare {
+  const base = { key: Buffer.from(key), result: RESULT[is], ...(isPrefix ? { range_end: rangeEnd(key) } : {}) };
   return target === "modRevision"
     ? { ...base, target: "Mod", mod_revision: revision }
     : { ...base, target: "Create", create_revision: revision };

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import type { EventEmitter } from "node:events";
 import type { Etcd3, IWatchResponse } from "etcd3";
 import type { WatchEvent } from "../ports.ts";
 import type { EtcdClient } from "./etcd-client.ts";
@@ -12,6 +13,10 @@ export interface WatchLog {
 }
 
 const REOPEN_MS = 200;
+/** A member that was cut off takes the stream and says nothing. */
+const CONFIRM_MS = 3000;
+/** gRPC's code. */
+const DEADLINE_EXCEEDED = 4;
 const LOG_EACH = 150;
 
 /**
@@ -85,19 +90,31 @@ async function openStream(client: EtcdClient, o: Opening): Promise<AsyncIterable
     return queue;
   }
   const stop = () => {
+    clearTimeout(unconfirmed);
     queue.end();
     stream.end(); // before cancel: etcd3 takes an error on a writable stream for a dead host
     stream.cancel();
   };
+  const unconfirmed = setTimeout(() => {
+    // As an error of the stream, from which etcd3 learns that this member is to be left out for a while.
+    const late = new Error(`etcd did not confirm the watch within ${CONFIRM_MS / 1000} s`);
+    (stream as unknown as EventEmitter).emit("error", Object.assign(late, { code: DEADLINE_EXCEEDED }));
+    stop();
+  }, CONFIRM_MS);
   o.signal.addEventListener("abort", stop, { once: true });
   const broken = (reason: string) => {
+    clearTimeout(unconfirmed);
     o.signal.removeEventListener("abort", stop);
     queue.push({ kind: "broken", reason });
     queue.end();
   };
   stream.on("error", (error) => broken(error.message));
   stream.on("end", () => broken("stream ended"));
-  stream.on("data", makeReader(queue, o, stop));
+  const read = makeReader(queue, o, stop);
+  stream.on("data", (response) => {
+    clearTimeout(unconfirmed);
+    read(response);
+  });
   stream.write({
     create_request: {
       key: Buffer.from(o.prefix),

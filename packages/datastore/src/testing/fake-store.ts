@@ -60,8 +60,14 @@ export function makeFakeStore(): FakeStore {
     return results;
   }
 
-  function holds({ key, target, is, revision: want }: Compare): boolean {
-    const have = keys.get(key)?.[target] ?? 0;
+  function holds({ isPrefix, ...compare }: Compare): boolean {
+    if (!isPrefix) return holdsFor(keys.get(compare.key), compare);
+    const below = [...keys.values()].filter((kv) => kv.key.startsWith(compare.key));
+    return below.length === 0 ? holdsFor(undefined, compare) : below.every((kv) => holdsFor(kv, compare));
+  }
+
+  function holdsFor(kv: KeyValue | undefined, { target, is, revision: want }: Omit<Compare, "key">): boolean {
+    const have = kv?.[target] ?? 0;
     if (is === "==") return have === want;
     if (is === "!=") return have !== want;
     return is === ">" ? have > want : have < want;

@@ -79,6 +79,21 @@ export function testStoreContract(name: string, harness: () => ContractHarness):
     expect(removed).toMatchObject({ succeeded: true, results: [{ value: "3" }] });
   });
 
+  it("txn compares all keys below a prefix: none of them made, or changed, since a revision", async (store, p) => {
+    const { modRevision: before } = await store.put(`${p}a/1`, "1");
+    const { modRevision: since } = await store.put(`${p}a/2`, "1");
+    await store.put(`${p}b/1`, "a neighbour");
+    const unlessMade = (target: "createRevision" | "modRevision", revision: number) =>
+      store.txn({ compares: [{ key: `${p}a/`, isPrefix: true, target, is: "<", revision }], success: [] }).then((t) => t.succeeded);
+    expect([await unlessMade("createRevision", since + 1), await unlessMade("createRevision", since)]).toEqual([true, false]);
+    expect(await unlessMade("createRevision", before + 1)).toBe(false);
+    await store.put(`${p}a/1`, "2");
+    expect([await unlessMade("createRevision", since + 1), await unlessMade("modRevision", since + 1)]).toEqual([true, false]);
+    await store.delete(`${p}a/1`);
+    await store.delete(`${p}a/2`);
+    expect([await unlessMade("modRevision", 1), await unlessMade("modRevision", 0)]).toEqual([true, false]);
+  });
+
   it("txn refuses two writes of one key", async (store, p) => {
     const twice = { compares: [], success: ["1", "2"].map((value) => ({ do: "put" as const, key: `${p}a`, value })) };
     await expect(store.txn(twice)).rejects.toThrow(/duplicate key/);
