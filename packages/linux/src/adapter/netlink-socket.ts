@@ -33,6 +33,9 @@ const EVENT_QUEUE_OCTETS = 8 * 1024 * 1024;
 const ANSWER_TIMEOUT_SEC = 5;
 const MAX_INTERRUPTED_DUMPS = 10;
 
+/** One for all sockets of the thread: what is received is decoded or copied before anything else can be. */
+let receiveBuffer: Uint8Array | undefined;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -92,7 +95,7 @@ function configure(fd: number, groups: number): void {
 
 class KernelSocket implements NetlinkSocket {
   readonly #fd: number;
-  readonly #buffer = new Uint8Array(RECEIVE_OCTETS);
+  readonly #buffer = (receiveBuffer ??= new Uint8Array(RECEIVE_OCTETS));
   #sequence = 0;
   #open = true;
 
