@@ -16,6 +16,8 @@ export interface Kernel {
   /** Whether the path is the node's own namespace. */
   isOwn(netnsPath: string): boolean;
   writeSysctl(name: string, value: string | number, o?: { readonly netnsPath?: string }): void;
+  /** The node's; undefined if there is no such setting. */
+  readSysctl(name: string): string | undefined;
 }
 
 /** What a datastore is for here. One per etcd that a configuration names. */

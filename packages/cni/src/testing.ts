@@ -95,6 +95,7 @@ export async function makeFakeWorld(
       host: () => withLinkLocal(makeFakeNetlink({ kernel: fakeKernel })),
       pod: (netns) => (fakeKernel.namespaces.has(netns) ? makeFakeNetlink({ kernel: fakeKernel, netnsPath: netns }) : undefined),
       isOwn: (netns) => netns === "/proc/1/ns/net",
+      readSysctl: (name) => sysctls.get(`:${name}`),
       writeSysctl: (name, value, where) => void sysctls.set(`${where?.netnsPath ?? ""}:${name}`, String(value)),
     },
     datastoreOf: () => datastore,

@@ -72,6 +72,51 @@ test("ADD, ping, CHECK, DEL: the pod is reachable and nothing is left of it", as
   expect(await node.cni({ command: "CHECK", conf })).toMatchObject({ exit: 1, json: { code: 3 } });
 });
 
+test("CHECK: a pod that cannot be reached is told, and why", async () => {
+  await node.podNetns("broken");
+  const pod = "broken";
+  const added = await node.cni({ pod });
+  const address = addressOf(added);
+  const [host, inside] = added.json?.["interfaces"] as { name: string; mac?: string }[];
+  const conf = { cniVersion: "0.4.0", prevResult: added.json };
+  const check = async () => (await node.cni({ pod, command: "CHECK", conf })).json?.["msg"] ?? "fine";
+  const sysctl = (key: string, value: number) => node.inNode("sysctl", "-q", "-w", `net/ipv4/conf/${host!.name}/${key}=${value}`);
+  expect(await check()).toBe("fine");
+  for (const key of ["proxy_arp", "forwarding"]) {
+    await sysctl(key, 0);
+    expect(await check()).toContain(`${key} is 0, expected 1`);
+    await sysctl(key, 1);
+  }
+  await node.ip(`${node.ns}-broken`, "link", "set", "eth0", "address", "02:00:00:00:00:99");
+  expect(await check()).toContain(`the MAC address 02:00:00:00:00:99, expected ${inside!.mac}`);
+  await node.ip(`${node.ns}-broken`, "link", "set", "eth0", "address", inside!.mac!);
+  await node.ip(`${node.ns}-broken`, "route", "replace", "1.2.3.4/32", "via", "169.254.1.1", "dev", "eth0");
+  await node.ip(`${node.ns}-broken`, "route", "del", "default");
+  expect(await check()).toContain("the pod has no route to 0.0.0.0/0 over eth0");
+  await node.ip(`${node.ns}-broken`, "route", "add", "default", "via", "169.254.1.1", "dev", "eth0");
+  await node.ip(node.ns, "route", "add", address, "dev", "br0");
+  expect(await check()).toContain(`the node's route to ${address} is over br0 (metric 0)`);
+  await node.ip(node.ns, "route", "del", address, "dev", "br0");
+  expect(await check()).toBe("fine");
+  expect(await node.cni({ pod, command: "DEL" })).toMatchObject({ exit: 0 });
+});
+
+test("ADD: an address that the node sends to another device, by a route of whatever metric, is not given out twice", async () => {
+  await node.podNetns("stale");
+  const address = "192.200.77.7";
+  await node.ip(node.ns, "route", "add", address, "dev", "br0");
+  const call = { pod: "stale", env: { CNI_ARGS: `K8S_POD_NAMESPACE=default;K8S_POD_NAME=stale;IP=${address}` } };
+  const refused = await node.cni(call);
+  expect(refused).toMatchObject({ exit: 1, json: { code: 102, msg: `cannot add the host route to ${address}/32` } });
+  expect(refused.json?.["details"]).toMatch(
+    /^route \(Ifindex: \d+, Dst: 192\.200\.77\.7\/32, Scope: link\) already exists for an interface other than/,
+  );
+  expect(await traces()).toBe("");
+  await node.ip(node.ns, "route", "del", address, "dev", "br0");
+  expect(addressOf(await node.cni(call))).toBe(`${address}/32`);
+  expect(await node.cni({ ...call, command: "DEL" })).toMatchObject({ exit: 0 });
+});
+
 describe("errors", () => {
   const version = '"cniVersion":"0.3.0"';
   test.for([

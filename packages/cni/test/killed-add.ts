@@ -39,6 +39,7 @@ const ports = {
     },
     isOwn: kernel.isOwn,
     writeSysctl: counted(kernel).writeSysctl,
+    readSysctl: kernel.readSysctl,
   },
   datastoreOf: (...args: Parameters<typeof world.datastoreOf>) => {
     const { ipam, resources, ...others } = world.datastoreOf(...args);

@@ -1,5 +1,5 @@
 import { statfsSync, statSync } from "node:fs";
-import { openNetlink, writeSysctl } from "@calico/linux";
+import { openNetlink, readSysctl, writeSysctl } from "@calico/linux";
 import type { Netlink } from "@calico/linux";
 import type { Kernel } from "../ports.ts";
 
@@ -17,6 +17,7 @@ export function openKernel(): Kernel & Disposable {
     pod: (path) => (isOwn(path) ? undefined : openPod(path)),
     isOwn,
     writeSysctl,
+    readSysctl: valueOf,
     [Symbol.dispose]: () => host?.close(),
   };
 }
@@ -46,6 +47,16 @@ function orGone<T>(look: () => T): T | undefined {
     return look();
   } catch (e) {
     if (GONE.includes((e as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw e;
+  }
+}
+
+/** A device's settings go with the device. */
+function valueOf(name: string): string | undefined {
+  try {
+    return readSysctl(name);
+  } catch (e) {
+    if (((e as Error).cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
     throw e;
   }
 }

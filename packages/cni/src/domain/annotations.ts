@@ -47,6 +47,11 @@ export function wishesOf(o: { readonly pod: Annotations; readonly namespace: Ann
   };
 }
 
+/** Whether a pod that runs was given its addresses past IPAM. */
+export function asksPastIpam(pod: Annotations): boolean {
+  return Boolean(pod[`${PREFIX}ipAddrsNoIpam`]);
+}
+
 function wrong(text: string, details?: string): CniFault {
   return new CniFault("invalidConfig", text, details);
 }

@@ -144,7 +144,7 @@ function wishesFor({ conf, call }: Job, o: { pod: PodFacts | undefined; namespac
 }
 
 /** Custom routes of the IPAM section, else everything of the families that have an address. */
-function podRoutes(conf: Netconf, addresses: readonly string[]): readonly string[] {
+export function podRoutes(conf: Netconf, addresses: readonly string[]): readonly string[] {
   const families = [false, true].filter((v6) => addresses.some((a) => isV6(a) === v6));
   const defaults: readonly string[] = families.map((v6) => (v6 ? "::/0" : "0.0.0.0/0"));
   const custom = (conf.ipam?.routes ?? []).map((r) => r.dst).filter((r) => families.includes(isV6(r)));

@@ -52,7 +52,7 @@ export async function delegateDel(ports: Ports, d: Delegation): Promise<void> {
   else await runPlugin(ports, type, d);
 }
 
-export async function delegateCheck(ports: Ports, d: Delegation): Promise<void> {
+export async function delegateCheck(ports: Ports, d: Delegation & { readonly addresses: readonly string[] }): Promise<void> {
   const type = ipamType(d);
   if (type === "calico-ipam") await ipamCheck({ ipam: d.datastore.ipam }, d);
   else await runPlugin(ports, type, d);

@@ -155,16 +155,26 @@ export async function ipamDel(
   await Promise.all([disownAddresses(ports, o), ...[ipamHandle(o.conf.name, o.call.containerId), ...legacy].map(release)]);
 }
 
-/** True addresses of the container in IPAM; a fault when there are none. */
+/** A fault unless IPAM has these addresses for the container; named by none, it must have one. */
 export async function ipamCheck(
   { ipam }: Pick<IpamPorts, "ipam">,
-  o: { readonly conf: Pick<Netconf, "name">; readonly call: CniCall },
-): Promise<readonly string[]> {
-  const handle = ipamHandle(o.conf.name, o.call.containerId);
-  const outcome = await ipam.ipsByHandle(handle);
-  if (outcome.ok) return outcome.value;
-  const machines = await addressesOwnedBy({ ipam }, o);
-  if (machines.length === 0)
-    throw new CniFault("checkFailed", `container ${o.call.containerId} has no address in IPAM`, outcome.error.message);
-  return machines;
+  o: { readonly conf: Pick<Netconf, "name">; readonly call: CniCall; readonly addresses: readonly string[] },
+): Promise<void> {
+  const { containerId } = o.call;
+  const outcome = await ipam.ipsByHandle(ipamHandle(o.conf.name, containerId));
+  const held = outcome.ok ? outcome.value : await addressesOwnedBy({ ipam }, o);
+  if (held.length === 0 && o.addresses.length === 0)
+    throw new CniFault("checkFailed", `container ${containerId} has no address in IPAM`, outcome.ok ? undefined : outcome.error.message);
+  for (const address of o.addresses.map(hostCidr)) {
+    if (held.some((h) => hostCidr(h) === address)) continue;
+    const owner = await ipam.ownerOf(address.split("/")[0] ?? "");
+    // Another network of the same container may have asked for it.
+    if (owner.ok && owner.value.handle?.endsWith(`.${containerId}`)) continue;
+    const whose = owner.ok ? `has the handle ${owner.value.handle ?? "(none)"}` : "is nobody's";
+    throw new CniFault(
+      "checkFailed",
+      `the address ${address} of container ${containerId} ${whose} in IPAM`,
+      `held: ${held.join(", ") || "none"}`,
+    );
+  }
 }

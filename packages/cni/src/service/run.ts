@@ -12,7 +12,7 @@ import { CniFault, errorObject } from "../domain/fault.ts";
 import { parseCall } from "../domain/env.ts";
 import type { CniCall, Command, Environment } from "../domain/env.ts";
 import { parseNetconf, versionOfBroken } from "../domain/netconf.ts";
-import { renderResult } from "../domain/result.ts";
+import { parseResult, renderResult } from "../domain/result.ts";
 import { isAtLeast, OWN_VERSION, versionReply } from "../domain/version.ts";
 import type { CniVersion } from "../domain/version.ts";
 import type { Workload } from "../domain/workload.ts";
@@ -165,7 +165,7 @@ async function performIpam(ports: Ports, job: Job): Promise<Output> {
       await doOrQueue(ports, job, { plugin: "calico-ipam", action: () => ipamDel(own, job) });
       return { body: undefined };
     case "CHECK":
-      await ipamCheck(own, job);
+      await ipamCheck(own, { ...job, addresses: conf.prevResult == null ? [] : parseResult(conf.prevResult).ips.map((i) => i.address) });
       return { body: undefined };
     case "STATUS":
       await status(ports, job);

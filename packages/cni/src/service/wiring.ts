@@ -76,7 +76,7 @@ export async function wire(
     const families = familiesOf(addresses);
     if (up?.v4 !== families.v4 || up.v6 !== families.v6) await bringUp(where, device, families);
     await configurePod(where, device, { addresses, routes });
-    if (hasHostRoutes) await addHostRoutes(where.host, { addresses, hostName: device.hostName });
+    if (hasHostRoutes) await addHostRoutes(where, { addresses, hostName: device.hostName });
     return { mac };
   } finally {
     pod.close();
