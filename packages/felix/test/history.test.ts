@@ -56,7 +56,8 @@ const block = (cidr: string, node: string) => ({
 });
 /** Of 10.0.0.1, which is web's: who has it, and who is to have it. */
 const machines = (active: string | undefined, alternate: string | undefined) => {
-  const on = (node: string | undefined): Record<string, string> => (node === undefined ? {} : { node, pod: "web", namespace: "default" });
+  const on = (node: string | undefined): Record<string, string> =>
+    node === undefined ? {} : { node, pod: "web", namespace: "default", "vmi-name": "vm1" };
   const { block: b } = block("10.0.0.0/30", "node3");
   return { block: { ...b, attributes: [{ secondary: on(active), alternateOwnerAttrs: on(alternate) }] } };
 };
@@ -251,7 +252,8 @@ test.for([
   { name: "it runs here", block: machines(NODE, undefined), want: ["10.0.0.1/32"] },
   { name: "it is to come here, and runs elsewhere", block: machines("node2", NODE), want: [] },
   { name: "it leaves from here", block: machines(NODE, "node2"), want: ["10.0.0.1/32"] },
-  { name: "it runs here, and another felix has not let go of it", block: machines("node2", "node3"), want: ["10.0.0.1/32"] },
+  { name: "it was started again elsewhere, and its endpoint is left here", block: machines("node2", undefined), want: [] },
+  { name: "an address of no machine, whatever its node", block: block("10.0.0.0/30", "node3"), want: ["10.0.0.1/32"] },
   { name: "its source is gone without a word", block: machines(undefined, NODE), want: ["10.0.0.1/32"] },
 ])("graph: routes to a virtual machine's pod: $name", ({ block: b, want }) => {
   const graph = new Graph({ node: NODE, macOf: vxlanMac });

@@ -14,7 +14,7 @@ import type { DispatchSide } from "../render/dispatch.ts";
 import type { EndpointRenderer } from "../render/endpoint-chains.ts";
 import { endpointChainName, makeEndpointRenderer } from "../render/endpoint-chains.ts";
 import { RPF_SKIP, renderRpfSkip } from "../render/static-others.ts";
-import { Arriving } from "./arriving.ts";
+import { Elsewhere } from "./elsewhere.ts";
 import type { ActivePolicies } from "./active-policies.ts";
 import type { ChainOutput } from "./chain-output.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -31,7 +31,7 @@ export class Workloads {
   readonly #dirtyIfaces = new Set<string>();
   /** Interfaces that have chains, by bucket. */
   readonly #buckets = new Map<string, Set<string>>();
-  readonly #arriving: Arriving;
+  readonly #elsewhere: Elsewhere;
   readonly #spoofers = new Map<string, readonly string[]>();
   readonly #out = new KeyedOutput<LocalWorkload>(sameJson);
   #dispatched = false;
@@ -43,7 +43,7 @@ export class Workloads {
     readonly marks: Marks;
     readonly vxlanPort: number;
   }) {
-    this.#arriving = new Arriving(o.node);
+    this.#elsewhere = new Elsewhere(o.node);
     this.#chains = o.chains;
     this.#policies = o.policies;
     this.#renderEndpoint = makeEndpointRenderer(o);
@@ -76,9 +76,9 @@ export class Workloads {
     this.#unclaim(endpoint);
   }
 
-  /** Of a virtual machine that moves the block says when it has arrived. */
+  /** The block says which node has a virtual machine's address. */
   setBlock(key: string, value: IPAMBlockValue | undefined): void {
-    if (!this.#arriving.setBlock(key, value)) return;
+    if (!this.#elsewhere.setBlock(key, value)) return;
     for (const iface of this.#claims.keys()) this.#dirtyIfaces.add(iface);
   }
 
@@ -129,7 +129,7 @@ export class Workloads {
   }
 
   #workloadOf({ mac, addresses, spoofPrefixes, status }: Endpoint, iface: string): LocalWorkload {
-    const here = addresses.filter((address) => !this.#arriving.has(address));
+    const here = addresses.filter((address) => !this.#elsewhere.has(address));
     return { iface, ...(mac === undefined ? {} : { mac }), addresses: here, spoofing: spoofPrefixes.length > 0, status: status() };
   }
 

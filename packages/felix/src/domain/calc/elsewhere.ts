@@ -1,15 +1,16 @@
 /**
- * Addresses that this node is to have and does not have yet: those of virtual machines that move here. The machine still runs where its
- * active owner is, and packets for it must go there, so that this node has no route to its own pod until IPAM says that the pod has it.
+ * Virtual machines' addresses that another node has, whatever endpoints there are on this one: a machine that moves here still runs where
+ * its active owner is, and one that was started again elsewhere may have left an endpoint. Packets go where IPAM says the machine is, so
+ * that this node has no route to a pod of its own for them.
  *
- * Deviation: Calico's felix routes to the target when it hears the machine speak there (GARP), which is sooner; here IPAM's record decides,
- * which CNI changes when the source leaves.
+ * Deviation: Calico's felix routes to the target of a migration when it hears the machine speak there (GARP), which is sooner; here IPAM's
+ * record decides, which CNI changes when the source leaves.
  * Source: facts 2.3.7, 3.4.9, 5.17.2.
  */
 import { formatIp, nthIp, parseCidr } from "@calico/model";
 import type { IPAMBlockValue } from "@calico/model";
 
-export class Arriving {
+export class Elsewhere {
   readonly #node: string;
   readonly #byBlock = new Map<string, ReadonlySet<string>>();
 
@@ -20,7 +21,7 @@ export class Arriving {
   /** True if the answers of `has` may be others now. */
   setBlock(key: string, value: IPAMBlockValue | undefined): boolean {
     const before = this.#byBlock.get(key) ?? new Set();
-    const now = value === undefined || value.deleted === true ? new Set<string>() : arrivingIn(value, this.#node);
+    const now = value === undefined || value.deleted === true ? new Set<string>() : elsewhereIn(value, this.#node);
     if (now.size === 0) this.#byBlock.delete(key);
     else this.#byBlock.set(key, now);
     return now.size !== before.size || [...now].some((address) => !before.has(address));
@@ -33,8 +34,8 @@ export class Arriving {
   }
 }
 
-function arrivingIn({ cidr: text, allocations, attributes }: IPAMBlockValue, node: string): ReadonlySet<string> {
-  const indexes = new Set(attributes.flatMap((a, i) => (isArriving(a, node) ? [i] : [])));
+function elsewhereIn({ cidr: text, allocations, attributes }: IPAMBlockValue, node: string): ReadonlySet<string> {
+  const indexes = new Set(attributes.flatMap((a, i) => (isElsewhere(a, node) ? [i] : [])));
   const cidr = indexes.size === 0 ? undefined : parseCidr(text);
   if (cidr === undefined || !cidr.ok) return new Set();
   const { value } = cidr;
@@ -42,7 +43,7 @@ function arrivingIn({ cidr: text, allocations, attributes }: IPAMBlockValue, nod
   return new Set(allocations.flatMap((at, n) => (at !== null && indexes.has(at) ? [`${formatIp(nthIp(value, n))}${suffix}`] : [])));
 }
 
-function isArriving({ secondary, alternateOwnerAttrs }: IPAMBlockValue["attributes"][number], node: string): boolean {
-  const active = secondary?.["node"];
-  return alternateOwnerAttrs?.["node"] === node && active !== undefined && active !== node;
+function isElsewhere({ secondary }: IPAMBlockValue["attributes"][number], node: string): boolean {
+  const active = secondary?.["vmi-name"] === undefined ? undefined : secondary["node"];
+  return active !== undefined && active !== node;
 }
