@@ -13,26 +13,32 @@ import type { IPAMBlockValue } from "@calico/model";
 export class Elsewhere {
   readonly #node: string;
   readonly #byBlock = new Map<string, ReadonlySet<string>>();
+  readonly #addresses = new Set<string>();
 
   constructor(node: string) {
     this.#node = node;
   }
 
-  /** True if the answers of `has` may be others now. */
-  setBlock(key: string, value: IPAMBlockValue | undefined): boolean {
-    const before = this.#byBlock.get(key) ?? new Set();
-    const now = value === undefined || value.deleted === true ? new Set<string>() : elsewhereIn(value, this.#node);
+  /** The addresses of which `has` says something else now. */
+  setBlock(key: string, value: IPAMBlockValue | undefined): ReadonlySet<string> {
+    const before = this.#byBlock.get(key) ?? NONE;
+    const now = value === undefined || value.deleted === true ? NONE : elsewhereIn(value, this.#node);
     if (now.size === 0) this.#byBlock.delete(key);
     else this.#byBlock.set(key, now);
-    return now.size !== before.size || [...now].some((address) => !before.has(address));
+    const gone = [...before].filter((address) => !now.has(address));
+    const come = [...now].filter((address) => !before.has(address));
+    for (const address of gone) this.#addresses.delete(address);
+    for (const address of come) this.#addresses.add(address);
+    return new Set([...gone, ...come]);
   }
 
   /** Of an address with its full length, `10.0.0.1/32`. */
   has(address: string): boolean {
-    for (const addresses of this.#byBlock.values()) if (addresses.has(address)) return true;
-    return false;
+    return this.#addresses.has(address);
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 function elsewhereIn({ cidr: text, allocations, attributes }: IPAMBlockValue, node: string): ReadonlySet<string> {
   const indexes = new Set(attributes.flatMap((a, i) => (isElsewhere(a, node) ? [i] : [])));

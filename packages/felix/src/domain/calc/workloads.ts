@@ -78,8 +78,10 @@ export class Workloads {
 
   /** The block says which node has a virtual machine's address. */
   setBlock(key: string, value: IPAMBlockValue | undefined): void {
-    if (!this.#elsewhere.setBlock(key, value)) return;
-    for (const iface of this.#claims.keys()) this.#dirtyIfaces.add(iface);
+    const changed = this.#elsewhere.setBlock(key, value);
+    if (changed.size === 0) return;
+    for (const { iface, addresses } of this.#endpoints.values())
+      if (iface !== undefined && addresses.some((address) => changed.has(address))) this.#dirtyIfaces.add(iface);
   }
 
   /** Why a workload cannot be programmed; undefined if it can. */
