@@ -58,9 +58,11 @@ async function followServices(ports: ControllerPorts, world: LoadBalancerWorld, 
       on.onListed("services");
       continue;
     }
-    if (event.kind === "deleted") world.services.delete(event.key);
-    else world.services.set(event.key, event.object);
-    on.onServices([event.key]);
+    const isKept = event.kind !== "deleted" && event.object.type === "LoadBalancer";
+    const wasKept = world.services.has(event.key);
+    if (isKept) world.services.set(event.key, event.object);
+    else world.services.delete(event.key);
+    if (isKept || wasKept || world.holdings.of(event.key).length > 0) on.onServices([event.key]);
   }
 }
 

@@ -47,7 +47,8 @@ function cluster() {
   /** What a controller knows that has just listed everything. */
   const look = async () => {
     const world = makeWorld();
-    for (const o of await objects()) world.services.set(`${o.metadata.namespace}/${o.metadata.name}`, loadBalancerService(o));
+    for (const o of (await objects()).map(loadBalancerService))
+      if (o.type === "LoadBalancer") world.services.set(`${o.namespace}/${o.name}`, o);
     world.pools = loadBalancerPools((await store.list(prefixOf("IPPool"))).items.map((i) => i.value));
     for (const { key, value } of (await store.list(prefixOf("IPAMBlock"))).items) world.holdings.setBlock(key, value);
     return world;
@@ -109,7 +110,7 @@ test.for([
   {
     name: "there is no pool of its family",
     spec: { cidr: "fd00::/124", blockSize: 124 },
-    want: { reason: "NoPool", text: /no configured Calico pools/ },
+    want: { reason: "NoPool", text: /^there is no enabled pool of IPv4 whose allowedUses has LoadBalancer$/ },
   },
   {
     name: "its address is another's",
@@ -143,6 +144,29 @@ test.for([
   expect(problem?.text).toMatch(want.text);
 });
 
+test("settle: the limit of blocks that Calico has for nodes is none for load balancers", async () => {
+  const c = cluster();
+  await putPool(c.store, "p", { ...LB, cidr: "10.1.0.0/27", blockSize: 32 });
+  for (let i = 0; i < 32; i++) c.put(`s${i}`, {});
+  for (let i = 0; i < 32; i++) expect((await c.settle(`d/s${i}`)).assigned).toHaveLength(1);
+});
+
+test("settle: what one service costs does not depend on how many others there are", async () => {
+  const c = cluster();
+  await putPool(c.store, "p", { ...LB, cidr: "10.1.0.0/22", blockSize: 24 });
+  for (let i = 0; i < 100; i++) {
+    c.put(`s${i}`, {});
+    await c.settle(`d/s${i}`);
+  }
+  const world = await c.look();
+  c.written.length = c.api.calls.length = 0;
+  for (const key of world.services.keys()) await settleService(c.ports(), world, key);
+  expect([c.written, c.api.calls]).toEqual([[], []]);
+  world.services.set("d/one", loadBalancerService(c.put("one", {})));
+  await settleService(c.ports(), world, "d/one");
+  expect([c.written, c.api.calls]).toEqual([["put", "status one"], ["list"]]);
+});
+
 test("settle: a service made anew under its name is another owner, and may ask for the same address", async () => {
   const c = cluster();
   await putPool(c.store, "p", { ...SMALL, ...LB });
@@ -173,6 +197,16 @@ test("settle: nothing is released because a watch is behind", async () => {
   await c.settle("d/web");
   const behind = { ...(await c.look()), services: before.services };
   expect(await settleService(c.ports(), behind, "d/web")).toEqual({ assigned: [] });
+  expect([await c.shown("web"), await c.held("web")]).toEqual([["10.1.0.0"], ["10.1.0.0"]]);
+});
+
+test("settle: an address of a pool that was not heard of yet is not given back while it is shown", async () => {
+  const c = cluster();
+  c.put("web", {}, pinned("10.1.0.0"));
+  const behind = await c.look();
+  await putPool(c.store, "p", { ...SMALL, ...LB });
+  await c.settle("d/web");
+  await settleService(c.ports(), behind, "d/web");
   expect([await c.shown("web"), await c.held("web")]).toEqual([["10.1.0.0"], ["10.1.0.0"]]);
 });
 
@@ -245,12 +279,20 @@ const event = fc.oneof(
     arbitrary: fc.record({ do: fc.constant("pool" as const), pool: fc.constantFrom(...Object.keys(POOLS)), there: fc.boolean() }),
   },
 );
+/** Another worker's: of one service there is never more than one at a time. */
+const other = fc.record({
+  do: fc.constant("settle" as const),
+  name,
+  isStale: fc.boolean(),
+  writes: fc.constant(Infinity),
+  meanwhile: fc.constant(undefined),
+});
 const settle = fc.record({
   do: fc.constant("settle" as const),
   name,
   isStale: fc.boolean(),
   writes: fc.option(fc.nat(4), { nil: Infinity }),
-  meanwhile: fc.option(event, { nil: undefined, freq: 4 }),
+  meanwhile: fc.option(fc.oneof(event, other), { nil: undefined, freq: 4 }),
 });
 const step = fc.oneof(
   { weight: 8, arbitrary: event },
@@ -292,18 +334,19 @@ async function take(c: Cluster, s: Step, memory: { world: Awaited<ReturnType<Clu
     else await c.store.delete(keyOf({ kind: "IPPool", name: s.pool }));
   } else if (s.do === "look") memory.world = await c.look();
   else {
-    c.dieAfter(s.writes);
+    if (s.writes !== Infinity) c.dieAfter(s.writes);
     const world = s.isStale ? memory.world : await c.look();
     let { meanwhile } = s;
     const ports = c.ports(async () => {
       const once = meanwhile;
       meanwhile = undefined;
-      if (once !== undefined) await take(c, once, memory);
+      const isSame = once?.do === "settle" && once.name === s.name;
+      if (once !== undefined && !isSame) await take(c, once, memory);
     });
     await settleService(ports, world, `d/${s.name}`).catch((e: Error) => {
       if (e.message !== "died") throw e;
     });
-    c.dieAfter(Infinity);
+    if (s.writes !== Infinity) c.dieAfter(Infinity);
   }
 }
 

@@ -65,7 +65,12 @@ async function settleOnce(ports: SettlePorts, world: LoadBalancerWorld, key: str
   const keep = [...plan.keep, ...given.assigned];
   const shown = await show(ports, { key, service, keep, own, pools: plan.isManaged ? world.pools : [] });
   if (shown !== "shown") return shown;
-  await release(ports, key, plan.release);
+  // What IPAM says is right after all, as of pools that were not heard of yet, stays.
+  await release(
+    ports,
+    key,
+    plan.release.filter(({ ip }) => !keep.includes(ip)),
+  );
   const isEnough = plan.isOneEnough && keep.length > 0;
   return { ...problemOf(plan), ...(isEnough ? { waits: given.waits } : given), assigned: given.assigned };
 }
@@ -75,9 +80,7 @@ function planFor(
   { mode, pools }: LoadBalancerWorld,
   o: { readonly service: LoadBalancerService | undefined; readonly held: readonly Held[] },
 ): LoadBalancerPlan {
-  // A Service that has no address and is of another type is passed over without hashing its name.
-  const isNoConcern = o.service?.type !== "LoadBalancer" && o.held.length === 0;
-  return planOf({ ...o, mode, pools, handle: o.service === undefined || isNoConcern ? undefined : ports.handleOf(o.service) });
+  return planOf({ ...o, mode, pools, handle: o.service && ports.handleOf(o.service) });
 }
 
 function problemOf({ problem }: LoadBalancerPlan): Settled {
@@ -172,6 +175,8 @@ async function assignOne(
     maxBlocks: MAX_BLOCKS,
   };
   const got = await ports.ipam.autoAssign(request);
+  if (!got.ok && !world.pools.some((p) => !p.disabled && p.cidr.family === family))
+    return { reason: "NoPool", text: `there is no enabled pool of IPv${family} whose allowedUses has LoadBalancer` };
   if (!got.ok) return problemFrom(got.error, `an IPv${family} address`);
   const { ips, messages } = family === 4 ? got.value.v4 : got.value.v6;
   // At its limit a handle is answered with all that it holds.

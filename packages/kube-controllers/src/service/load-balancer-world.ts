@@ -6,6 +6,7 @@ import { type Holdings, makeHoldings } from "../domain/load-balancer-holdings.ts
 import type { AssignMode, LoadBalancerService } from "../domain/load-balancer-service.ts";
 
 export interface LoadBalancerWorld {
+  /** Those of type LoadBalancer: of the others only what is held for them matters, and they are looked at when there is some. */
   readonly services: Map<string, LoadBalancerService>;
   readonly namespaces: Map<string, Labels>;
   readonly holdings: Holdings;
