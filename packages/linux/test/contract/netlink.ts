@@ -266,9 +266,9 @@ export function netlinkContract(name: string, subject: NetlinkSubject): void {
     await nl.deleteFdb({ ...entry, dst: "10.0.2.8" });
     expect(await nl.fdb("vxlan.calico")).toEqual([]);
     await nl.replaceNeighbour({ link: "vxlan.calico", ip: "192.200.2.0", mac: "66:00:00:00:00:02" });
-    expect(await nl.neighbours("vxlan.calico")).toEqual([
-      { link: "vxlan.calico", ip: "192.200.2.0", mac: "66:00:00:00:00:02", state: "permanent" },
-    ]);
+    // The kernel adds its own multicast groups when it gets to report them.
+    const neighbours = (await nl.neighbours("vxlan.calico")).filter(({ ip }) => !ip.startsWith("ff02:"));
+    expect(neighbours).toEqual([{ link: "vxlan.calico", ip: "192.200.2.0", mac: "66:00:00:00:00:02", state: "permanent" }]);
   });
 
   each("proxy neighbours are separate from neighbours", async ({ nl }) => {
