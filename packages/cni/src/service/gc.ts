@@ -20,6 +20,7 @@ import { targetOf } from "./etcd-target.ts";
 import { checkReady, nodeOf } from "./identity.ts";
 import { ipamFault } from "./ipam-fault.ts";
 import { HOST_MAC } from "./link-local.ts";
+import { containerTurn } from "./turns.ts";
 import { removeLink } from "./unwire.ts";
 
 type Endpoint = Resource<"WorkloadEndpoint">;
@@ -93,6 +94,25 @@ async function attempt(name: string, action: () => Promise<void>): Promise<Outco
   }
 }
 
+/** Under the container's turn, so that it is not made again meanwhile. Who has the turn sees to the container, or the next GC does. */
+async function attemptOn(
+  { job }: Scope,
+  container: string,
+  o: { readonly name: string; readonly action: () => Promise<void> },
+): Promise<Outcome> {
+  const { locks, signal } = job;
+  const [main, ipam] = (["calico", "calico-ipam"] as const).map((plugin) => containerTurn(plugin, container)) as [string, string];
+  if (locks.isHeld(main) || locks.isHeld(ipam)) return { left: o.name, reason: `another call works on container ${container}` };
+  return await locks.run(main, () =>
+    locks.run(ipam, () =>
+      attempt(o.name, async () => {
+        signal?.throwIfAborted();
+        await o.action();
+      }),
+    ),
+  );
+}
+
 async function* collectEndpoints(ports: Ports, scope: Scope): AsyncGenerator<Outcome> {
   for (const endpoint of await endpointsOn(scope)) {
     const { containerID = "", endpoint: ifName = "" } = endpoint.spec;
@@ -104,7 +124,7 @@ async function* collectEndpoints(ports: Ports, scope: Scope): AsyncGenerator<Out
         left: name,
         reason: `nothing tells which network made it; if container ${containerID} is gone, delete the workload endpoint`,
       };
-    else if (whose === "ours") yield await attempt(name, () => forgetEndpoint(ports, scope, endpoint));
+    else if (whose === "ours") yield await attemptOn(scope, containerID, { name, action: () => forgetEndpoint(ports, scope, endpoint) });
     else if (whose === "shared") yield await leaveToOthers(scope, endpoint);
   }
 }
@@ -193,16 +213,17 @@ async function* collectAddresses(ports: Ports, scope: Scope): AsyncGenerator<Out
   if (unkept.length === 0) return;
   const used = await usedAddresses(ports, scope);
   for (const { handle, ip, owner, container } of unkept) {
+    const on = (action: () => Promise<void>) => attemptOn(scope, container, { name: ip, action });
+    if (isKept(container)) continue; // by now
     if (isVmHandle(handle)) {
       // A machine's address is its own, also while none of its containers is left.
-      if (owner !== undefined)
-        yield await attempt(ip, async () => orThrow(handle, await datastore.ipam.disown({ handle, owner, isEnding: false })));
+      if (owner !== undefined) yield await on(async () => orThrow(handle, await datastore.ipam.disown({ handle, owner, isEnding: false })));
     } else if (container.includes(".")) {
       yield { left: ip, reason: `its handle ${handle} may be of another network, whose name begins with ${job.conf.name}` };
     } else if (used.has(ip)) {
       yield { left: ip, reason: `container ${container} is gone, but a workload endpoint or a device of this node still has it` };
     } else {
-      yield await attempt(ip, async () => orThrow(handle, await datastore.ipam.releaseByHandle(handle)));
+      yield await on(async () => orThrow(handle, await datastore.ipam.releaseByHandle(handle)));
     }
   }
 }
