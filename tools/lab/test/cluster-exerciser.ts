@@ -4,6 +4,8 @@ import process from "node:process";
 import { openFeed } from "@calico/bus";
 import { makeLogger } from "@calico/daemon";
 import { openEtcd } from "@calico/datastore";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 
 const [etcd = "", nats = "", prefix = "", sources = "", limitMs = ""] = process.argv.slice(2);
 const log = makeLogger({ component: "exerciser", level: "warn" });
@@ -83,9 +85,23 @@ async function untilAnswered<T>(ask: () => Promise<T>): Promise<T | undefined> {
   return undefined;
 }
 
+/** Whether every member has all of the log. */
+let whole = false;
+const looking = (async () => {
+  const nc = await connect({ servers: nats.split(","), name: "onlooker", maxReconnectAttempts: -1, pingInterval: 2000 });
+  const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: 1000 });
+  while (!stop.signal.aborted) {
+    const info = await jsm.streams.info("CALICO").catch(() => undefined);
+    const others = info?.cluster?.replicas ?? [];
+    whole = others.length === 2 && others.every(({ current, active }) => current && active < 2e9); // nanoseconds since it was heard of
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  await nc.close();
+})();
+
 const counting = Promise.all(Array.from({ length: 4 }, (_, i) => count(`${prefix}${i}`)));
 const saying = setInterval(
-  () => console.log(JSON.stringify({ acked, events, unknown, faults: faults.length, source: feed.status().source })),
+  () => console.log(JSON.stringify({ acked, events, unknown, whole, faults: faults.length, source: feed.status().source })),
   100,
 );
 let writing = true;
@@ -115,5 +131,6 @@ console.log(
 );
 stop.abort();
 await following;
+await looking;
 await store.close();
 process.exit(0);
