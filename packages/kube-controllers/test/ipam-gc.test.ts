@@ -363,3 +363,30 @@ test("ipam-gc: a machine that was started again between look and release keeps i
   await w.scanAfter(15);
   expect(await w.has(w.ip)).toBe(true);
 });
+
+test("ipam-gc: an endpoint that a machine left on a dead node goes after the grace; those of its owners, and of pods that live, stay", async () => {
+  const w = await machineWorld();
+  const wep = async (pod: string, node: string) => {
+    const key = keyOf({ kind: "WorkloadEndpoint", namespace: "d", name: `${node}-k8s-${pod.replaceAll("-", "--")}-eth0` });
+    await w.store.put(key, JSON.stringify({ spec: { node, pod, ipNetworks: [`${w.ip}/32`] } }));
+    return key;
+  };
+  const left = await wep("virt-launcher-vm1-a", "n1");
+  await w.ipam.own({ handle: VM, role: "active", attrs: launcher("virt-launcher-vm1-b", "n2") });
+  const owners = await wep("virt-launcher-vm1-b", "n2");
+  const living = await wep("virt-launcher-vm1-c", "n1");
+  w.setPod("virt-launcher-vm1-c", "n1", [w.ip]);
+  await w.scanAfter(0);
+  await w.scanAfter(14);
+  expect(await w.store.get(left)).toBeDefined();
+  await w.scanAfter(1);
+  expect([await w.store.get(left), await w.store.get(owners), await w.store.get(living)]).toEqual([
+    undefined,
+    expect.anything(),
+    expect.anything(),
+  ]);
+  expect(await w.has(w.ip)).toBe(true);
+  expect(w.log.lines.filter((l) => l.message === "endpoint without a pod removed").map((l) => l.fields)).toMatchObject([
+    { key: left, ip: w.ip, machine: "d/vm1", evidence: { kind: "podMissing" } },
+  ]);
+});

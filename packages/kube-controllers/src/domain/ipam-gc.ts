@@ -129,6 +129,20 @@ export function ownersOf(
   return a.machine?.owners ?? [{ namespace: a.namespace, pod: a.pod, node: a.node }];
 }
 
+/**
+ * Endpoints that a machine left behind on a node that could not say so: of pods that are gone, and that are not its owners any more. The
+ * machine's address stays allocated, so that nothing else would ever take them away.
+ */
+export function straysOf(a: Allocation, world: World): readonly { readonly endpoint: Endpoint; readonly evidence: Evidence }[] {
+  if (a.machine === undefined) return [];
+  const isOwners = (e: Endpoint) => ownersOf(a).some((o) => o.namespace === e.namespace && o.pod === e.pod && o.node === e.node);
+  return (world.endpoints.get(a.ip) ?? []).flatMap((endpoint) => {
+    const { namespace, pod, node } = endpoint;
+    const evidence = pod === undefined || isOwners(endpoint) ? undefined : podEvidence({ ip: a.ip, namespace, pod, node }, world);
+    return evidence === undefined ? [] : [{ endpoint, evidence }];
+  });
+}
+
 /** The nodes that an address still needs. A machine that does not run is on none, whatever node it was on. */
 export function hostsOf(a: Allocation, world: World): readonly string[] {
   if (a.machine === undefined) return a.node === undefined ? [] : [a.node];

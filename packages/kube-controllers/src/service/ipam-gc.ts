@@ -19,6 +19,7 @@ import type { Controller, ControllerPorts, ControllerStatus } from "../ports.ts"
 import { follow } from "./follow.ts";
 import type { Look } from "./ipam-gc-look.ts";
 import { makeObserver } from "./ipam-gc-observer.ts";
+import { removeStrays } from "./ipam-gc-strays.ts";
 import { giveBackBlocks, releaseHandle, removeHost, sayChanges } from "./ipam-gc-release.ts";
 
 export interface GcPorts {
@@ -60,10 +61,12 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
   let ledger: Ledger = new Map();
   let emptySince: ReadonlyMap<string, number> = new Map();
   let goneSince: ReadonlyMap<string, number> = new Map();
+  let straySince: ReadonlyMap<string, number> = new Map();
   let status: GcStatus = { inSync: false, pending: 0, failing: 0, lastScan: undefined, allocations: 0 };
   const { observe, sawNode } = makeObserver(ports, () => {
     ledger = new Map();
     goneSince = new Map();
+    straySince = new Map();
   });
   const board = makeBoard(ports.metrics);
   const wake = makeAlarm();
@@ -80,6 +83,7 @@ export function makeIpamGc(ports: GcPorts, options: GcOptions): IpamGc {
       due.length === 0
         ? new Set<string>()
         : await confirmAndRelease(new Set(due.map((d) => d.handle ?? `/${d.allocations[0]?.allocation.ip}`)));
+    straySince = await removeStrays(ports, { seen, since: straySince, nowMs, ...options });
     emptySince = await giveBackBlocks(ports, { seen, released, emptySince, nowMs, ...options });
     await removeHosts(seen, released, nowMs);
     if (seen.census.cooling > 0 && !options.dryRun) await ports.ipam.collectCold();
