@@ -13,8 +13,8 @@ export interface ProcessSpec {
   readonly node?: string;
 }
 
-/** What nats-server takes only from a file: values as large as etcd's (packages/bus/DESIGN.md). */
-export const NATS_CONF = `max_payload: 2MB\nping_interval: "2s"\nping_max: 2\nwrite_deadline: "2s"\n`;
+/** What nats-server takes only from a file: values as large as etcd's, and a dead member noticed in 6 s (docs/operations.md). */
+export const NATS_CONF = `max_payload: 2MB\nping_interval: "2s"\nping_max: 2\n`;
 export const natsConfFile = (t: Topology): string => `${t.dir}/nats.conf`;
 
 const HEALTH = { felix: 9099, bgp: 9100, "proxy-nat": 9101, ipam: 9102, cni: 9103, "kube-controllers": 9094, syncer: 9104 } as const;
