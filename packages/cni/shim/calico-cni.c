@@ -6,7 +6,6 @@
  * What goes over the socket: src/domain/frame.ts.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <poll.h>
@@ -21,7 +20,10 @@
 #define DEFAULT_SOCKET "/var/run/calico/cni.sock"
 #define MAX_STDIN (1 << 20)
 #define MAX_ANSWER (4 << 20)
+#ifndef DEADLINE_MS
 #define DEADLINE_MS 90000
+#endif
+#define CONNECT_EVERY_MS 20
 #ifndef FULL_PLUGIN
 #define FULL_PLUGIN ""
 #endif
@@ -124,21 +126,25 @@ static void read_input(void) {
   }
 }
 
-/* A connected socket, or -1 if nobody listens. */
+/* A connected socket, or -1 if nobody listens. One that cannot take more now, since the agent is behind, is tried until the deadline. */
 static int connect_agent(void) {
   const char *path = getenv("CALICO_CNI_SOCKET");
   if (path == NULL || *path == 0) path = DEFAULT_SOCKET;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) fail(IO_FAILURE, "the path of the agent's socket is too long", path);
   strcpy(address.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) fail(IO_FAILURE, "cannot make a socket", strerror(errno));
-  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) {
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
+  while (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+    if (errno == EAGAIN) {
+      if (now_ms() >= deadline) fail(TRY_AGAIN, "the call took too long", "the CNI agent took no call within its deadline");
+      poll(NULL, 0, CONNECT_EVERY_MS);
+    } else if (errno != EINTR) {
+      close(fd);
+      return -1;
+    }
   }
-  close(fd);
-  return -1;
+  return fd;
 }
 
 /* Become the whole plugin: `calico.full` beside this file, else the one known at build time. */

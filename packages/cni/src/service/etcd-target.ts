@@ -8,8 +8,26 @@ import type { EtcdTarget } from "@calico/ipam";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
 
+type Fields = Pick<
+  Netconf,
+  "etcd_endpoints" | "etcd_discovery_srv" | "etcd_scheme" | "etcd_authority" | "etcd_key_file" | "etcd_cert_file" | "etcd_ca_cert_file"
+>;
+
+/** The etcd that the environment of the executable names, for configurations that name none; undefined: neither does it. */
+export function targetOfEnvironment(env: Readonly<Record<string, string | undefined>>): EtcdTarget | undefined {
+  return targetOf({
+    etcd_endpoints: env["ETCD_ENDPOINTS"],
+    etcd_discovery_srv: env["ETCD_DISCOVERY_SRV"],
+    etcd_scheme: env["ETCD_SCHEME"],
+    etcd_authority: env["ETCD_AUTHORITY"],
+    etcd_key_file: env["ETCD_KEY_FILE"],
+    etcd_cert_file: env["ETCD_CERT_FILE"],
+    etcd_ca_cert_file: env["ETCD_CA_CERT_FILE"],
+  });
+}
+
 /** The etcd of the configuration; undefined: it names none. */
-export function targetOf(conf: Netconf): EtcdTarget | undefined {
+export function targetOf(conf: Fields): EtcdTarget | undefined {
   const endpoints = endpointsOf(conf.etcd_endpoints || legacyEndpoints(conf));
   const bad = endpoints.find((e) => !/^https?:\/\/./.test(e) || !URL.canParse(e));
   if (bad !== undefined)
@@ -32,6 +50,6 @@ export function targetOf(conf: Netconf): EtcdTarget | undefined {
 }
 
 /** `etcd_authority` is `host:port` of one server, and older than `etcd_endpoints`. */
-function legacyEndpoints(conf: Netconf): string {
+function legacyEndpoints(conf: Fields): string {
   return conf.etcd_authority ? `${conf.etcd_scheme || "http"}://${conf.etcd_authority}` : "";
 }
