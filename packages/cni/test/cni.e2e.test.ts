@@ -223,6 +223,26 @@ test("twenty at once: twenty addresses; twenty DELs: nothing left", async () => 
   await Promise.all(pods.map((p) => node.dropPodNetns(p)));
 });
 
+test("a path that is the node's own namespace by now: ADD is refused, DEL leaves the node's devices and takes the pod's", async () => {
+  const pods = ["mine", "other"] as const;
+  for (const pod of pods) await node.podNetns(pod);
+  for (const pod of pods) addressOf(await node.cni({ pod }));
+  const ownPaths = ["/proc/self/ns/net", `/run/netns/${node.ns}`];
+  for (const netns of ownPaths) {
+    expect(await node.cni({ pod: "third", netns })).toMatchObject({ exit: 1, json: { code: 8 } });
+    expect(await node.cni({ pod: "third", netns, command: "DEL", env: { CNI_IFNAME: "br0" } })).toMatchObject({ exit: 0 });
+  }
+  expect(await node.ip(node.ns, "-o", "link", "show", "br0")).toContain("br0");
+  // Another pod has the path by now.
+  const netns = `/run/netns/${node.ns}-other`;
+  expect(await node.cni({ pod: "mine", netns, command: "DEL" })).toMatchObject({ exit: 0 });
+  expect(await node.ip(`${node.ns}-other`, "-o", "link", "show", "eth0")).toContain("eth0");
+  expect(await node.ip(`${node.ns}-mine`, "-o", "link", "show")).not.toContain("eth0");
+  expect(await node.cni({ pod: "other", netns: "/etc/passwd/x", command: "DEL" })).toMatchObject({ exit: 0 });
+  expect(await traces()).toBe("");
+  for (const pod of pods) await node.dropPodNetns(pod);
+});
+
 test("an agent that was killed: the executable does the work itself, with and without the IPAM service", async () => {
   await node.podNetns("alone");
   await node.stop("cni");

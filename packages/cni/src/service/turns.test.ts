@@ -381,7 +381,7 @@ test("outside of Kubernetes: joining is tried again when the endpoint changed me
         if (isFirst) {
           isFirst = false;
           const { resourceVersion: _, ...metadata } = object.metadata;
-          const spec = { ...object.spec, profiles: ["n1", "other"] };
+          const spec = { ...(object.spec as object), profiles: ["n1", "other"] };
           const changed = await resources.apply({ ...object, metadata, spec } as typeof object);
           expect(changed.ok).toBe(true);
         }
