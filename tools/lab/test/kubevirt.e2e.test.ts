@@ -115,6 +115,29 @@ test("a live migration that succeeds: both pods have the address, and when the s
   await end("bbbbb");
   expect(await owners()).toBe("ddddd -");
   await expect.poll(() => routes(address), poll).toEqual(["here", "away"]);
+  expect(await launch("fffff", "node2", "m3")).toBe(address);
+  expect(await routes(address)).toEqual(["here", "away"]);
+  await end("fffff");
+  expect(await owners()).toBe("ddddd -");
+  expect(await routes(address)).toEqual(["here", "away"]);
+  expect(await agreed()).toEqual([]);
+});
+
+test("a machine whose node hangs is started on the other: the address goes there, and what the first node says later changes nothing", async () => {
+  const hung = lab.running().filter((p) => p.node === "node1" && ["node1/kubelet", "node1/cni", "node1/ipam"].includes(p.name));
+  expect(hung).toHaveLength(3);
+  for (const { pid } of hung) process.kill(pid, "SIGSTOP");
+  await kubectl(["delete", "pod", "virt-launcher-vm1-ddddd", "--force", "--grace-period=0", "--wait=false"]);
+  await kubectl(["delete", "vmi", "vm1"]);
+  await startInstance();
+  expect(await launch("ggggg", "node2")).toBe(address);
+  expect(await owners()).toBe("ggggg -");
+  await expect.poll(() => routes(address), poll).toEqual(["away", "here"]);
+  for (const { pid } of hung) process.kill(pid, "SIGCONT");
+  await expect.poll(() => lab.pod("default/virt-launcher-vm1-ddddd"), poll).toBeUndefined();
+  await expect.poll(async () => (await store.list("/calico/resources/")).items.some(({ key }) => key.includes("ddddd")), poll).toBe(false);
+  expect(await owners()).toBe("ggggg -");
+  expect(await routes(address)).toEqual(["away", "here"]);
   expect(await agreed()).toEqual([]);
 });
 
@@ -128,7 +151,7 @@ test("the machine is deleted while it runs: the last pod's DEL releases the addr
     '{"metadata":{"finalizers":["kubevirt.io/virtualMachineControllerFinalize"]}}',
   ]);
   await kubectl(["delete", "vm", "vm1", "--wait=false"]);
-  await end("ddddd");
+  await end("ggggg");
   expect(await owners()).toBe("none");
   await kubectl(["patch", "vm", "vm1", "--type=merge", "-p", '{"metadata":{"finalizers":null}}']);
   await kubectl(["delete", "vmi", "vm1"]);
