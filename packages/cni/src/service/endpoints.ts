@@ -1,4 +1,5 @@
 /** The endpoint's record: written by ADD, and, outside of Kubernetes, joined by a second network of the same container. */
+import { ok } from "@calico/model";
 import type { Resource } from "@calico/model";
 import { endpointOf, networkProfile, networksOf, withNetworks } from "../domain/endpoint.ts";
 import type { EndpointFacts } from "../domain/endpoint.ts";
@@ -16,11 +17,40 @@ const ATTEMPTS = 6;
 export async function writeEndpoint(datastore: Datastore, workload: Workload, facts: EndpointFacts): Promise<void> {
   const endpoint = endpointOf(workload, facts);
   // A pod is new nearly always; then one write does.
-  const created = await datastore.resources.create(endpoint);
-  if (created.ok) return;
+  const { resources } = datastore;
+  const created = await resources.create(endpoint);
+  if (created.ok) return remember(resources, created.value);
   if (created.error.kind !== "alreadyExists") throw cannotWrite(workload, created.error.message);
-  const written = await datastore.resources.apply(endpoint);
+  const written = await resources.apply(endpoint);
   if (!written.ok) throw cannotWrite(workload, written.error.message);
+  remember(resources, written.value);
+}
+
+/** More than a node has pods. */
+const REMEMBERED = 1024;
+
+/** Endpoints as they were written last, by namespace and name: who removes one need not read it before, the write compares the revision. */
+const remembered = new WeakMap<Datastore["resources"], Map<string, Endpoint>>();
+
+function remember(resources: Datastore["resources"], endpoint: Endpoint): void {
+  const known = remembered.get(resources) ?? new Map<string, Endpoint>();
+  remembered.set(resources, known);
+  const key = `${endpoint.metadata.namespace}/${endpoint.metadata.name}`;
+  known.delete(key);
+  known.set(key, endpoint);
+  for (const oldest of known.keys()) {
+    if (known.size <= REMEMBERED) break;
+    known.delete(oldest);
+  }
+}
+
+/** Of this container, and once: what it says is tried, not trusted. */
+function recall(resources: Datastore["resources"], w: Workload): Endpoint | undefined {
+  const key = `${w.namespace}/${w.wepName}`;
+  const endpoint = remembered.get(resources)?.get(key);
+  if (endpoint?.spec.containerID !== w.containerId) return undefined;
+  remembered.get(resources)?.delete(key);
+  return endpoint;
 }
 
 function cannotWrite(w: Workload, why: string): CniFault {
@@ -101,8 +131,10 @@ export async function removeEndpoint(
   network: string,
 ): Promise<"removed" | "gone" | "another's" | "left"> {
   const ref = { kind: "WorkloadEndpoint", namespace: w.namespace, name: w.wepName } as const;
+  let known = recall(resources, w);
   for (let i = 0; i < ATTEMPTS; i++) {
-    const current = await resources.get(ref);
+    const current = known === undefined ? await resources.get(ref) : ok(known);
+    known = undefined;
     if (!current.ok) {
       if (current.error.kind === "doesNotExist") return "gone";
       throw new CniFault("internal", `cannot read the workload endpoint ${w.namespace}/${w.wepName}`, current.error.message);
