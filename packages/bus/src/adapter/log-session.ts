@@ -13,6 +13,8 @@ const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 2000;
 /** Of those that were answered. While members elect nobody answers, and a new snapshot would wait for them all the same. */
 const TRIES = 8;
+/** The syncer forgets tombstones after 14 days (service/syncer.ts). */
+const MAX_AWAY_MS = 86_400_000;
 /** Frames that came during a snapshot are read at its end, all at once. */
 const LOOK_BACK_MS = 3000;
 
@@ -51,9 +53,12 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
     }
   }
 
+  let heardAt = Date.now();
+
   /** From the newest message that was read, which must be there as it was, to the log's end. */
   async function* readMissing(): AsyncGenerator<readonly LogMessage[]> {
     const { seq, mark } = position;
+    if (Date.now() - heardAt > MAX_AWAY_MS) throw new OtherLog("nothing was read of it for so long that tombstones may be forgotten");
     const handle = await nats.use(closing.signal);
     const stored = await storedState(handle);
     if (stored.created !== created) throw new OtherLog("the log was removed and made again");
@@ -99,6 +104,7 @@ export async function openLogSession(nats: Nats, log: Logger): Promise<LogSessio
       const next = await tail.next();
       if (next === "missed") yield* mend();
       else yield* follow(next);
+      heardAt = Date.now();
     }
   }
 
