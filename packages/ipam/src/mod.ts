@@ -36,6 +36,6 @@ export { isOwnedBy, OWNER, ownersAt, type OwnerName, type Owners } from "./domai
 export { heldBy, parseHandle, type Handle } from "./domain/handle.ts";
 export { claimantText, parseAffinity, parseClaimant, type AffinityState, type Claimant } from "./domain/affinity.ts";
 export { reservedCidrs, reservedIn } from "./domain/reservations.ts";
-export { parsePool, poolOfBlock, poolOfIp, type Pool, type Use } from "./domain/pools.ts";
+export { parsePool, poolOfBlock, poolOfIp, selectPools, type Pool, type Use } from "./domain/pools.ts";
 export { factPrefixes } from "./service/facts.ts";
 export { openMirror, type Mirror, type MirrorOptions } from "./service/mirror.ts";

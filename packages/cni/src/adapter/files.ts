@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, watch } from "node:fs";
+import { existsSync, readFileSync, watch } from "node:fs";
+import type { FSWatcher } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Files } from "../ports.ts";
 
@@ -26,17 +27,30 @@ export async function untilFile(path: string, timeoutMs: number, accept: (conten
   if (isThere()) return true;
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const look = () => isThere() && resolve(true);
-  mkdirSync(dirname(path), { recursive: true });
-  const watcher = watch(dirname(path), (_event, name) => (name === null || name === basename(path)) && look());
-  watcher.on("error", look);
-  const poll = setInterval(look, POLL_MS);
+  let watcher = watchFor(path, look);
+  const poll = setInterval(() => {
+    watcher ??= watchFor(path, look);
+    look();
+  }, POLL_MS);
   const timer = setTimeout(() => resolve(isThere()), timeoutMs);
   look();
   try {
     return await promise;
   } finally {
-    watcher.close();
+    watcher?.close();
     clearInterval(poll);
     clearTimeout(timer);
+  }
+}
+
+/** Undefined while there is no folder: whose it is makes it, and that it is not there tells others that he has not come yet. */
+function watchFor(path: string, look: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(dirname(path), (_event, name) => (name === null || name === basename(path)) && look());
+    watcher.on("error", look);
+    return watcher;
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw e;
   }
 }

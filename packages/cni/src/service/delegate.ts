@@ -7,7 +7,7 @@ import { usesPodCidr, withPodCidrs } from "../domain/pod-cidr.ts";
 import { parseResult } from "../domain/result.ts";
 import type { CniResult } from "../domain/result.ts";
 import type { Datastore, Ports } from "../ports.ts";
-import { ipamAdd, ipamCheck, ipamDel } from "./ipam-plugin.ts";
+import { ipamAdd, ipamCheck, ipamDel, ipamStatus } from "./ipam-plugin.ts";
 import type { IpamPorts } from "./ipam-plugin.ts";
 import { isMachineEnding, machineOfCall, mayBeMachine } from "./machine.ts";
 
@@ -64,6 +64,13 @@ export async function delegateGc(ports: Ports, d: Delegation): Promise<void> {
   if (type !== "calico-ipam") await runPlugin(ports, type, d);
 }
 
+/** Throws when ADD could get no address. */
+export async function delegateStatus(ports: Ports, d: Delegation): Promise<void> {
+  const type = ipamType(d);
+  if (type === "calico-ipam") await ipamStatus(d.datastore, d);
+  else await runPlugin(ports, type, d);
+}
+
 export function ipamPorts(ports: Ports, d: Pick<Delegation, "conf" | "call" | "datastore" | "namespaceLabels" | "pod">): IpamPorts {
   const namespace = d.call.args.get("K8S_POD_NAMESPACE");
   return {
@@ -98,9 +105,10 @@ async function runPlugin(ports: Ports, type: string, d: Delegation): Promise<unk
   );
 }
 
-/** Only what asks for an address needs the true ranges; DEL and GC must work without the API server. */
+/** Only what asks for an address needs the true ranges; the rest must work without the API server. */
 async function filledIn(ports: Ports, { conf, call, node }: Delegation): Promise<object> {
-  const podCidrs = ["DEL", "GC"].includes(call.command) ? undefined : await ports.podCidrsOf(conf, conf.kubernetes?.node_name || node);
+  const asks = call.command === "ADD" || call.command === "CHECK";
+  const podCidrs = !asks ? undefined : await ports.podCidrsOf(conf, conf.kubernetes?.node_name || node);
   return withPodCidrs(conf.raw["ipam"] as Record<string, unknown>, podCidrs);
 }
 

@@ -1,6 +1,8 @@
 /** What `calico-ipam` does. Source: calico cni-plugin/pkg/ipamplugin/ipam_plugin.go. */
 import type { ResourceClient } from "@calico/datastore";
+import { parsePool, selectPools } from "@calico/ipam";
 import type { AutoAssignment, AutoAssignRequest, FamilyAssignment, Ipam } from "@calico/ipam";
+import { parseCidrLoose } from "@calico/model";
 import { CniFault } from "../domain/fault.ts";
 import type { CniCall } from "../domain/env.ts";
 import { flagOf } from "../domain/netconf.ts";
@@ -16,7 +18,7 @@ import { resolvePools } from "./pools.ts";
 
 export type IpamPorts = {
   readonly ipam: Ipam;
-  readonly resources: Pick<ResourceClient, "get">;
+  readonly resources: Pick<ResourceClient, "list">;
   readonly clock: { now(): number };
   readonly namespaceLabels: () => Promise<Readonly<Record<string, string>> | undefined>;
   /** The virtual machine that the pod runs, looked up anew each time; undefined for any other pod. */
@@ -58,17 +60,52 @@ function familiesOf(conf: Netconf): { readonly v4: boolean; readonly v6: boolean
   return { v4: flagOf("assign_ipv4", conf.ipam?.assign_ipv4, true), v6: flagOf("assign_ipv6", conf.ipam?.assign_ipv6, false) };
 }
 
+function poolsOf(conf: Netconf) {
+  return { v4: conf.ipam?.ipv4_pools ?? undefined, v6: conf.ipam?.ipv6_pools ?? undefined };
+}
+
+/** Throws if no address could be given to any pod that asks for nothing special, whatever its node's and namespace's labels, which may be to come. */
+export async function ipamStatus(
+  { resources }: Pick<IpamPorts, "resources">,
+  { conf, node }: Pick<AddRequest, "conf" | "node">,
+): Promise<void> {
+  const families = familiesOf(conf);
+  const named = await resolvePools(resources, poolsOf(conf));
+  const pools = (await resources.list("IPPool")).items.flatMap((pool) => {
+    const parsed = parsePool(pool);
+    return parsed.ok ? [{ ...parsed.value, automatic: true, nodeSelector: "", namespaceSelector: "" }] : [];
+  });
+  const of = { node, nodeLabels: {}, namespaceLabels: {}, use: "Workload" } as const;
+  for (const [family, isOn, names] of [
+    [4, families.v4, named.v4],
+    [6, families.v6, named.v6],
+  ] as const) {
+    const requested = (names ?? []).flatMap((name) => {
+      const cidr = parseCidrLoose(name);
+      return cidr.ok ? [cidr.value] : [];
+    });
+    const usable = isOn ? selectPools(pools, { ...of, family, requested }) : undefined;
+    if (usable?.ok === false) throw new CniFault("ipam", `no IPv${family} address can be given: ${usable.error}`);
+  }
+}
+
 type AssignRequest = AddRequest &
   Pick<AutoAssignRequest, "attrs"> & { readonly handle: string; readonly v4: boolean; readonly v6: boolean };
 
 async function autoAssign(ports: IpamPorts, { conf, node, handle, attrs, v4, v6 }: AssignRequest): Promise<AutoAssignment> {
-  const [pools4, pools6, namespaceLabels] = await Promise.all([
-    resolvePools(ports.resources, { pools: conf.ipam?.ipv4_pools ?? undefined, family: 4 }),
-    resolvePools(ports.resources, { pools: conf.ipam?.ipv6_pools ?? undefined, family: 6 }),
-    ports.namespaceLabels(),
-  ]);
+  const [pools, namespaceLabels] = await Promise.all([resolvePools(ports.resources, poolsOf(conf)), ports.namespaceLabels()]);
   const counts = { num4: v4 ? 1 : 0, num6: v6 ? 1 : 0 };
-  const request = { node, ...counts, handle, attrs, pools4, pools6, namespaceLabels, use: "Workload", maxPerHandle: 1 } as const;
+  const request = {
+    node,
+    ...counts,
+    handle,
+    attrs,
+    pools4: pools.v4,
+    pools6: pools.v6,
+    namespaceLabels,
+    use: "Workload",
+    maxPerHandle: 1,
+  } as const;
   const outcome = await ports.ipam.autoAssign(request);
   if (!outcome.ok) throw ipamFault("failed to request IP addresses", outcome.error);
   return outcome.value;
