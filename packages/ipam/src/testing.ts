@@ -1,5 +1,5 @@
 /** For other packages' tests: a pool in a fake store, and the check that all records agree with each other. */
-import { affinityKey, formatCidr, keyOf, parseKey } from "@calico/model";
+import { affinityKey, cidrOverlaps, compareCidr, formatCidr, keyOf, parseKey } from "@calico/model";
 import type { KeyValue, Store } from "@calico/datastore";
 import { parseAffinity, parseClaimant } from "./domain/affinity.ts";
 import { parseBlock } from "./domain/block-json.ts";
@@ -41,7 +41,15 @@ export function disagreements(dump: ReadonlyMap<string, KeyValue>): readonly str
     if (key !== undefined && !dump.has(key))
       problems.push(`block ${formatCidr(block.cidr)} is ${block.affinity}'s, but there is no ${key}`);
   }
-  return [...problems, ...affinityProblems(dump, blocks), ...handleProblems(dump, counted)];
+  return [...problems, ...overlaps(blocks), ...affinityProblems(dump, blocks), ...handleProblems(dump, counted)];
+}
+
+function overlaps(blocks: readonly Block[]): readonly string[] {
+  const ordered = blocks.map((b) => b.cidr).sort(compareCidr);
+  return ordered.flatMap((cidr, i) => {
+    const before = ordered[i - 1];
+    return before !== undefined && cidrOverlaps(before, cidr) ? [`blocks ${formatCidr(before)} and ${formatCidr(cidr)} overlap`] : [];
+  });
 }
 
 function count(block: Block, counted: Map<string, Map<string, number>>): void {

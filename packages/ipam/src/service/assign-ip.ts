@@ -1,5 +1,5 @@
 /** Assignment of one given address. Source: calico libcalico-go/lib/ipam/ipam.go (AssignIP). */
-import { cidrOf, formatCidr, formatIp, ordinalOf, parseIp } from "@calico/model";
+import { cidrContains, cidrOf, formatCidr, formatIp, ordinalOf, parseCidr, parseIp, parseKey } from "@calico/model";
 import type { Cidr, Ip } from "@calico/model";
 import { claimantText } from "../domain/affinity.ts";
 import type { Claimant } from "../domain/affinity.ts";
@@ -22,17 +22,21 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
   const claimant: Claimant =
     request.use === "LoadBalancer" ? { type: "virtual", name: "load-balancer" } : { type: "host", name: request.node };
   const affinity = facts.config.strictAffinity ? claimantText(claimant) : undefined;
-  const give = () =>
+  const give = (block: Cidr) =>
     giveOne(ports, {
-      cidr,
-      ordinal: ordinalOf(cidr, ip),
+      cidr: block,
+      ordinal: ordinalOf(block, ip),
       owner: { handleId: request.handle, attrs: request.attrs ?? {} },
       cooldownSec: facts.config.cooldownSec,
       affinity,
       maxPerHandle: request.maxPerHandle,
     });
-  let outcome = await give();
-  if (outcome === "missing") outcome = await claimThen(ports, { cidr, claimant, give });
+  let outcome = await give(cidr);
+  if (outcome === "missing") {
+    await claimBlock(ports, cidr, claimant);
+    outcome = await give(cidr);
+  }
+  if (outcome === "missing") outcome = await fromOtherSize(ports, { ip, cidr, give });
   if (outcome === "given") return { address: `${formatIp(ip)}/${ip.family === 4 ? 32 : 128}` };
   if (outcome === "taken") throw new IpamFault("taken", `Address already assigned in block: ${request.ip}`);
   if (outcome === "foreign")
@@ -43,9 +47,20 @@ export async function assignIp(ports: GivePorts, o: { readonly request: AssignIp
 
 type Outcome = Awaited<ReturnType<typeof giveOne>>;
 
-async function claimThen(ports: GivePorts, o: { cidr: Cidr; claimant: Claimant; give: () => Promise<Outcome> }): Promise<Outcome> {
-  await claimBlock(ports, o.cidr, o.claimant);
-  return await o.give();
+/** The pool's block cannot be made because one of another size is there: the address is from that one, or from none. */
+async function fromOtherSize(
+  { records }: GivePorts,
+  o: { readonly ip: Ip; readonly cidr: Cidr; readonly give: (block: Cidr) => Promise<Outcome> },
+): Promise<Outcome> {
+  const { overlap } = await records.around(o.cidr, { thorough: true });
+  if (overlap === undefined) return "missing";
+  const other = parseCidr(parseKey(overlap)?.cidr ?? "");
+  if (other.ok && cidrContains(other.value, o.ip)) return await o.give(other.value);
+  const name = other.ok ? formatCidr(other.value) : overlap;
+  throw new IpamFault(
+    "conflict",
+    `Cannot assign ${formatIp(o.ip)}: its block ${formatCidr(o.cidr)} cannot be made while there is ${name}; release what is in that`,
+  );
 }
 
 export function addressOf(text: string): Ip {

@@ -4,19 +4,23 @@
  *
  * Source: calico libcalico-go/lib/ipam/ipam.go (autoAssign, prepareAffinityBlocksForHost, findOrClaimBlock).
  */
-import { blockKey, formatCidr, formatIp, nthIp } from "@calico/model";
+import { blockKey, formatCidr, formatIp, nthIp, prefixOf } from "@calico/model";
 import type { Cidr, Family } from "@calico/model";
 import type { Store } from "@calico/datastore";
+import { freeOrdinals } from "../domain/block.ts";
 import type { HostReserve, Owner } from "../domain/block.ts";
 import { blockLimit } from "../domain/config.ts";
+import { poolOfBlock } from "../domain/pools.ts";
 import type { Pool } from "../domain/pools.ts";
+import { collect } from "../domain/release.ts";
 import { reservedIn } from "../domain/reservations.ts";
 import type { AutoAssignRequest, FamilyAssignment } from "../ports.ts";
 import { claimBlock, dropAffinity, releaseBlock } from "./claim.ts";
 import type { Claim } from "./claim.ts";
 import type { Facts } from "./facts.ts";
 import { IpamFault } from "./fault.ts";
-import { findFreeBlocks, listBlocks, reclaimable } from "./find-block.ts";
+import { blocksIn, findFreeBlocks, reclaimable } from "./find-block.ts";
+import type { Listing } from "./find-block.ts";
 import { giveFree } from "./give.ts";
 import type { GivePorts } from "./give.ts";
 import { planOf } from "./plan.ts";
@@ -35,6 +39,8 @@ export type Job = Omit<Plan, "claimant"> & {
   readonly wanted: number;
   readonly got: { address: string }[];
   readonly messages: string[];
+  /** All blocks that there are: read once, for as long as the job changes none. */
+  readonly list: () => Promise<Listing>;
   /** What is wrong with blocks that were passed over. */
   readonly broken: Set<string>;
 };
@@ -64,6 +70,7 @@ export async function makeJob(ports: AssignPorts, { request, facts, family, coun
     wanted: count,
     got: [],
     messages: [],
+    list: listOnce(ports),
     broken: new Set(),
   };
 }
@@ -146,31 +153,34 @@ async function fromNewBlocks(job: Job): Promise<void> {
   const { config } = job.facts;
   const limit = blockLimit(config, job.request.maxBlocks ?? 0);
   let blocks = job.affine.length;
+  let attempt = job;
   while (config.autoAllocateBlocks && missing(job) > 0) {
     if (blocks >= limit) {
       job.messages.push(`Need to allocate an IPAM block but could not - limit of ${limit} blocks reached for this node`);
       return;
     }
-    const cidr = (await claimFree(job)) ?? (await claimEmptyOfOthers(job));
+    const cidr = (await claimFree(attempt)) ?? (await claimEmptyOfOthers(attempt));
     if (cidr === undefined) break;
     blocks++;
+    attempt = { ...job, list: listOnce(job.ports) };
     await passingBroken(job, () => give(job, cidr, job.affinity));
   }
   if (missing(job) === 0) return;
   if (config.strictAffinity) job.messages.push("No more free affine blocks and strict affinity enabled");
-  else await borrow(job);
+  else await borrow(attempt);
 }
 
 export async function claimFree(job: Job): Promise<Cidr | undefined> {
   const own = new Set(job.affine.map(({ cidr }) => blockKey(cidr)));
-  const free = findFreeBlocks(job.ports.store, { pools: job.pools, reserved: job.facts.reserved, seed: job.claimant.name, own });
-  for await (const cidr of free) if ((await claimBlock(job.ports, cidr, job.claimant)) === "claimed") return cidr;
+  const { records } = job.ports;
+  const free = findFreeBlocks({ records, list: job.list, pools: job.pools, reserved: job.facts.reserved, seed: job.claimant.name, own });
+  for await (const { cidr, around } of free) if ((await claimBlock(job.ports, cidr, job.claimant, around)) === "claimed") return cidr;
   return undefined;
 }
 
 async function claimEmptyOfOthers(job: Job): Promise<Cidr | undefined> {
   const { ports, facts, claimant } = job;
-  const candidates = reclaimable(await listBlocks(ports.store, job), {
+  const candidates = reclaimable(blocksIn(await job.list(), job), {
     own: claimant,
     nowMs: ports.clock.now(),
     config: facts.config,
@@ -178,15 +188,26 @@ async function claimEmptyOfOthers(job: Job): Promise<Cidr | undefined> {
   });
   for (const { cidr, claimant: from } of candidates) {
     const outcome = await releaseBlock(ports, { cidr, claimant: from, mustBeEmpty: true, cooldownSec: facts.config.cooldownSec });
-    if (outcome === "released" && (await claimBlock(ports, cidr, claimant)) === "claimed") return cidr;
+    if (outcome !== "released") continue;
+    if (poolOfBlock(job.pools, cidr)?.blockLen !== cidr.len) return await claimFree({ ...job, list: listOnce(ports) });
+    if ((await claimBlock(ports, cidr, claimant)) === "claimed") return cidr;
   }
   return undefined;
 }
 
 async function borrow(job: Job): Promise<void> {
-  for (const block of await listBlocks(job.ports.store, job)) {
+  const { config, reserved } = job.facts;
+  const time = { nowMs: job.ports.clock.now(), cooldownSec: config.cooldownSec };
+  for (const block of blocksIn(await job.list(), job)) {
     if (missing(job) === 0) return;
-    if (block.affinity !== job.affinity) await passingBroken(job, () => give(job, block.cidr, undefined));
+    const hasRoom = freeOrdinals(collect(block, time), reservedIn(reserved, block.cidr)).length > 0;
+    if (hasRoom && block.affinity !== job.affinity) await passingBroken(job, () => give(job, block.cidr, undefined));
   }
   if (missing(job) > 0) job.messages.push(`No IPs available in pools: [${job.pools.map((p) => formatCidr(p.cidr)).join(" ")}]`);
+}
+
+/** All blocks, listed when they are first asked for. */
+function listOnce({ store }: Pick<AssignPorts, "store">): () => Promise<Listing> {
+  let listing: Promise<Listing> | undefined;
+  return () => (listing ??= store.list(prefixOf("IPAMBlock")));
 }

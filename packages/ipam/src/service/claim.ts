@@ -4,6 +4,9 @@
  * two writes, of ours or of Calico's own, leaves a state which the next one through completes: affinity pending → block →
  * affinity confirmed; affinity pendingDeletion → block → no affinity.
  *
+ * No block is made that shares addresses with one of another size, as an earlier pool or other clients left it: the transaction that makes a block rests on
+ * no block having come around it since somebody looked.
+ *
  * Deviation: Calico claims in two phases always, as its other datastore has no transactions. Who looks sees the same end.
  * Source: calico libcalico-go/lib/ipam/ipam_block_reader_writer.go.
  */
@@ -17,7 +20,7 @@ import type { HostReserve } from "../domain/block.ts";
 import { collect } from "../domain/release.ts";
 import type { Clock } from "../ports.ts";
 import { untilWritten } from "./fault.ts";
-import type { Records, Seen } from "./records.ts";
+import type { Around, Records, Seen } from "./records.ts";
 
 /** For whom a block is claimed, and what of it, should it be made, is his own. */
 export type Claim = Claimant & { readonly reserve?: HostReserve | undefined };
@@ -28,10 +31,11 @@ function keyOfClaim(cidr: Cidr, claimant: Claimant): string {
   return affinityKey(claimant.name, cidr, claimant.type);
 }
 
-/** Make the block the claimant's. "taken" if it is somebody else's, or nobody's but in use. */
-export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claim): Promise<"claimed" | "taken"> {
+/** Make the block the claimant's. "taken" if it is somebody else's, or nobody's but in use, or if one is there that shares addresses with it. */
+export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claim, around?: Around): Promise<"claimed" | "taken"> {
   const key = keyOfClaim(cidr, claimant);
-  if (await claimAtOnce(ports, cidr, claimant)) return "claimed";
+  const atOnce = await claimAtOnce(ports, { cidr, claimant, around });
+  if (atOnce !== "inDoubt") return atOnce;
   return await untilWritten(`the claim of ${formatCidr(cidr)}`, async () => {
     const affinity = await markPending(ports, key);
     const ours = await ensureBlock(ports, { cidr, claimant, affinity });
@@ -44,14 +48,25 @@ export async function claimBlock(ports: ClaimPorts, cidr: Cidr, claimant: Claim)
   });
 }
 
-/** Both records, if there is none of them. */
-async function claimAtOnce({ records, clock }: ClaimPorts, cidr: Cidr, claimant: Claim): Promise<boolean> {
-  const block = newBlock(cidr, { affinity: claimantText(claimant), nowMs: clock.now(), reserve: claimant.reserve });
-  const outcome = await records.commit([
-    { key: keyOfClaim(cidr, claimant), value: renderAffinity("confirmed"), revision: 0 },
-    { key: blockKey(cidr), value: renderBlock(block), revision: 0, parsed: block },
-  ]);
-  return outcome.written;
+/** Both records, if there is none of them. A neighbour that came since the look around is no doubt, but a reason to look again. */
+async function claimAtOnce(
+  { records, clock }: ClaimPorts,
+  { cidr, claimant, around }: { readonly cidr: Cidr; readonly claimant: Claim; readonly around: Around | undefined },
+): Promise<"claimed" | "taken" | "inDoubt"> {
+  const key = keyOfClaim(cidr, claimant);
+  return await untilWritten(`the claim of ${formatCidr(cidr)}`, async (again) => {
+    const { isThere, overlap, still } = (again ? undefined : around) ?? (await records.around(cidr, { thorough: again }));
+    if (overlap !== undefined) return (await records.text(key)).value === undefined ? "taken" : "inDoubt";
+    if (isThere) return "inDoubt";
+    const block = newBlock(cidr, { affinity: claimantText(claimant), nowMs: clock.now(), reserve: claimant.reserve });
+    const changes = [
+      { key, value: renderAffinity("confirmed"), revision: 0 },
+      { key: blockKey(cidr), value: renderBlock(block), revision: 0, parsed: block },
+    ];
+    const outcome = await records.commit(changes, still);
+    if (outcome.written) return "claimed";
+    return outcome.isUnchanged ? "conflict" : "inDoubt";
+  });
 }
 
 /**
@@ -84,11 +99,17 @@ async function ensureBlock(
   const owner = claimantText(o.claimant);
   if (block !== undefined && block.affinity !== owner) return { takenBy: { key: blockKey(o.cidr), revision } };
   if (block !== undefined && o.affinity.state === "confirmed") return "ours";
+  const around = block === undefined ? await records.around(o.cidr, { thorough: true }) : ALONE;
+  if (around.overlap !== undefined) return { takenBy: { key: blockKey(o.cidr), revision } };
   const next = block === undefined ? newBlock(o.cidr, { affinity: owner, nowMs: clock.now(), reserve: o.claimant.reserve }) : bumped(block);
   const change = { key: blockKey(o.cidr), value: renderBlock(next), revision };
-  const outcome = await records.commit([change], [{ key: keyOfClaim(o.cidr, o.claimant), revision: o.affinity.revision }]);
+  const affinity = { key: keyOfClaim(o.cidr, o.claimant), revision: o.affinity.revision };
+  const outcome = await records.commit([change], [affinity, ...around.still]);
   return outcome.written ? "ours" : "conflict";
 }
+
+/** A block that is there already needs no look at others. */
+const ALONE: Pick<Around, "overlap" | "still"> = { overlap: undefined, still: [] };
 
 async function confirm({ records }: ClaimPorts, cidr: Cidr, claimant: Claimant): Promise<boolean> {
   const key = keyOfClaim(cidr, claimant);

@@ -9,6 +9,7 @@ import type { Compare, Store, TxnOp } from "@calico/datastore";
 import { blockKey, err, formatCidr, handleKey, ok, parseCidr, parseKey, prefixOf } from "@calico/model";
 import type { Cidr, Result } from "@calico/model";
 import { parseBlock } from "../domain/block-json.ts";
+import { overlapAmong, surroundingsOf } from "../domain/block-space.ts";
 import type { Block } from "../domain/block.ts";
 import { parseHandle } from "../domain/handle.ts";
 import type { Handle } from "../domain/handle.ts";
@@ -31,6 +32,19 @@ export type Change = {
 /** A record that a decision rests on, at the revision it was seen; 0: not there. */
 export type Seen = Pick<Change, "key" | "revision">;
 
+/** That no record below a prefix was made after a revision. */
+export type NoneMade = { readonly below: string; readonly since: number };
+
+/** What was seen of the blocks that would share addresses with one. */
+export type Around = {
+  /** The block itself is there. */
+  readonly isThere: boolean;
+  /** The key of such a block; undefined if there is none. */
+  readonly overlap: string | undefined;
+  /** Holds as long as no block came that would. */
+  readonly still: readonly (Seen | NoneMade)[];
+};
+
 export interface Records {
   block(cidr: Cidr, o: { readonly fresh: boolean }): Promise<Stored<Block>>;
   /** With `guess`, a handle that is not remembered is taken for one that does not exist; the write will tell. */
@@ -39,23 +53,28 @@ export interface Records {
   /** What is remembered, without a look at the store; undefined when nothing is, and without a value for a block that does not parse. */
   knownBlock(cidr: Cidr): Stored<Block> | undefined;
   knownHandle(id: string): Stored<Handle> | undefined;
-  /** All changes or none, and none if one of `unchanged` is not at its revision any more. A conflict refreshes what is remembered. */
-  commit(changes: readonly Change[], unchanged?: readonly Seen[]): Promise<Committed>;
+  /** Look for blocks that share addresses with this one. At first only where most of them would be; the rest is left to `still`. */
+  around(cidr: Cidr, o: { readonly thorough: boolean }): Promise<Around>;
+  /** All changes or none, and none if one of `still` does not hold any more. A conflict refreshes what is remembered. */
+  commit(changes: readonly Change[], still?: readonly (Seen | NoneMade)[]): Promise<Committed>;
   /** Those that are remembered. */
   broken(): readonly BrokenRecord[];
   /** Read the broken ones anew. */
   recheck(): Promise<void>;
 }
 
-/** `revision` is that of the transaction, which is what the records written have from now on. */
-export type Committed = { readonly written: boolean; readonly revision: number };
+/**
+ * `revision` is that of the transaction, which is what the records written have from now on. Not written and `isUnchanged`: the records to be
+ * written are as they were, so that something else did not hold.
+ */
+export type Committed = { readonly written: boolean; readonly revision: number; readonly isUnchanged: boolean };
 
 export type RecordsOptions = {
   /** Told of each record that does not parse. */
   readonly onBroken?: (broken: BrokenRecord) => void;
 };
 
-export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () => undefined }: RecordsOptions = {}): Records {
+export function makeRecords(store: Pick<Store, "get" | "list" | "txn">, { onBroken = () => undefined }: RecordsOptions = {}): Records {
   const memory = makeMemory(onBroken);
   const stored = <T>(key: string, entry: Remembered | undefined, parse: (text: string) => Result<T, string>): Stored<T> => {
     if (entry === undefined) return { value: undefined, revision: 0 };
@@ -95,16 +114,23 @@ export function makeRecords(store: Pick<Store, "get" | "txn">, { onBroken = () =
       const kv = await store.get(key);
       return { value: kv?.value, revision: kv?.modRevision ?? 0 };
     },
-    async commit(changes, seen = []) {
+    async around(cidr, { thorough }) {
+      const { prefix, others } = surroundingsOf(cidr);
+      const { items, revision } = await store.list(prefix);
+      const found = thorough ? (await Promise.all(others.map((key) => store.get(key)))).flatMap((kv) => kv?.key ?? []) : [];
+      return aroundOf(cidr, { keys: [...items.map(({ key }) => key), ...found], revision });
+    },
+    async commit(changes, still = []) {
       const failure: TxnOp[] = changes.map(({ key }) => ({ do: "get", key }));
       for (const { key } of changes) if (!isCommitSafe(key)) throw new Error(`Cannot write ${key}: it is not a record of IPAM`);
       try {
-        const txn = await store.txn({ compares: [...changes, ...seen].map(unchanged), success: changes.map(operation), failure });
+        const txn = await store.txn({ compares: [...changes, ...still].map(compare), success: changes.map(operation), failure });
         changes.forEach(({ key, value, parsed }, i) => {
           const gone = txn.succeeded && value === undefined;
           memory.remember(key, gone ? undefined : txn.results[i], txn.succeeded ? parsed : undefined);
         });
-        return { written: txn.succeeded, revision: txn.revision };
+        const isUnchanged = txn.succeeded || changes.every(({ revision }, i) => (txn.results[i]?.modRevision ?? 0) === revision);
+        return { written: txn.succeeded, revision: txn.revision, isUnchanged };
       } catch (e) {
         for (const { key } of changes) memory.forget(key);
         throw e;
@@ -167,8 +193,16 @@ function isCommitSafe(key: string): boolean {
   return key.startsWith("/calico/ipam/v2/") || key.startsWith("/calico/resources/v3/projectcalico.org/nodes/");
 }
 
-function unchanged({ key, revision }: Seen): Compare {
-  return { key, target: "modRevision", is: "==", revision };
+function compare(still: Seen | NoneMade): Compare {
+  if ("key" in still) return { key: still.key, target: "modRevision", is: "==", revision: still.revision };
+  return { key: still.below, isPrefix: true, target: "createRevision", is: "<", revision: still.since + 1 };
+}
+
+/** What is around a block by the keys of blocks, all of a prefix or all there are, as they were at a revision. */
+export function aroundOf(cidr: Cidr, o: { readonly keys: readonly string[]; readonly revision: number }): Around {
+  const { prefix, others } = surroundingsOf(cidr);
+  const still = [{ below: prefix, since: o.revision }, ...others.map((key) => ({ key, revision: 0 }))];
+  return { isThere: o.keys.includes(blockKey(cidr)), overlap: overlapAmong(o.keys, cidr), still };
 }
 
 function operation({ key, value }: Change): TxnOp {

@@ -26,6 +26,7 @@ type Action =
   | { readonly do: "nodeDies"; readonly node: string }
   | { readonly do: "poolGoes" }
   | { readonly do: "pool"; readonly spec: object }
+  | { readonly do: "poolRemade"; readonly blockSize: number }
   | { readonly do: "reserve"; readonly cidrs: readonly string[] }
   | { readonly do: "configure"; readonly strict: boolean; readonly cooldownSec: number }
   | { readonly do: "limited" }
@@ -52,6 +53,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
       spec: fc.constantFrom({ disabled: true }, {}, { nodeSelector: "zone == 'b'" }, { allowedUses: ["Tunnel"] }),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("poolRemade" as const), blockSize: fc.integer({ min: 29, max: 32 }) }) },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("reserve" as const), cidrs: fc.constantFrom([], ["10.0.0.0/30"], ["10.0.0.5"], [POOL]) }),
@@ -124,13 +126,11 @@ function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: 
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
-async function perform(
-  ipam: IpamLibrary,
-  o: { node: string; store: FakeStore; blockSize: number },
-  a: Action,
-  journal: Journal,
-): Promise<void> {
-  const { node, store, blockSize } = o;
+/** `isRemade`: the pool may come to have another block size. Then nobody makes blocks as Calico does, which looks for none of other sizes. */
+type World = { readonly store: FakeStore; readonly blockSize: number; readonly isRemade: boolean };
+
+async function perform(ipam: IpamLibrary, o: { node: string } & World, a: Action, journal: Journal): Promise<void> {
+  const { node, store, blockSize, isRemade } = o;
   if (a.do === "assign") {
     const outcome = await ipam.autoAssign({ node, num4: 1, num6: 0, handle: a.handle });
     if (outcome.ok) journal.owned.push(...outcome.value.v4.ips.map((i) => ({ ip: i.address.split("/")[0]!, handle: a.handle })));
@@ -155,7 +155,8 @@ async function perform(
   if (a.do === "configure") await ipam.setConfig({ strictAffinity: a.strict, cooldownSec: a.cooldownSec });
   if (a.do === "limited") await ipam.autoAssign({ node, num4: 1, num6: 0, handle: LIMITED, maxPerHandle: 1 });
   if (a.do === "claim") await ipam.claimAffinity(a.cidr, node);
-  if (a.do === "halfClaim" && blockSize === 30) await halfClaim(store, a);
+  if (a.do === "poolRemade" && isRemade) await putPool(store, "p", { cidr: POOL, blockSize: a.blockSize });
+  if (a.do === "halfClaim" && blockSize === 30 && !isRemade) await halfClaim(store, a);
   if (a.do === "collect") await ipam.collectCold();
 }
 
@@ -181,13 +182,14 @@ function makeClock() {
   return { now: () => (ms += 40_000) };
 }
 
-async function live({ store, blockSize }: { store: FakeStore; blockSize: number }, s: fc.Scheduler, p: Process, journal: Journal) {
+async function live(world: World, s: fc.Scheduler, p: Process, journal: Journal) {
+  const { store } = world;
   const clock = makeClock();
   const onGroup = (calls: number) => void (groups += calls > 1 ? 1 : 0);
   const reader = p.isBehind ? frozen(store) : undefined;
   let ipam = makeIpam({ store: schedule(store, s, p), clock, onGroup, ...(reader === undefined ? {} : { reader }) });
   for (const burst of p.bursts) {
-    const done = await Promise.allSettled(burst.map((a) => perform(ipam, { node: p.node, store, blockSize }, a, journal)));
+    const done = await Promise.allSettled(burst.map((a) => perform(ipam, { node: p.node, ...world }, a, journal)));
     const failed = done.flatMap((d) => (d.status === "rejected" ? [d.reason as unknown] : []));
     for (const e of failed) if (!(e instanceof Death)) throw e;
     if (failed.length > 0) {
@@ -212,29 +214,36 @@ let groups = 0;
 
 test(`ipam: ${RUNS} schedules of up to four processes keep every address single and every record true`, { timeout: 600_000 }, async () => {
   await fc.assert(
-    fc.asyncProperty(fc.scheduler(), processes, fc.boolean(), fc.constantFrom(29, 30), async (s, all, strict, blockSize) => {
-      const store = makeFakeStore();
-      await putPool(store, "p", { cidr: POOL, blockSize });
-      await store.put(
-        "/calico/ipam/v2/config",
-        JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
-      );
-      const journal: Journal = { owned: [], released: new Set() };
-      await s.waitFor(Promise.all(all.map((p) => live({ store, blockSize }, s, p, journal))));
+    fc.asyncProperty(
+      fc.scheduler(),
+      processes,
+      fc.boolean(),
+      fc.constantFrom(29, 30),
+      fc.boolean(),
+      async (s, all, strict, blockSize, isRemade) => {
+        const store = makeFakeStore();
+        await putPool(store, "p", { cidr: POOL, blockSize });
+        await store.put(
+          "/calico/ipam/v2/config",
+          JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
+        );
+        const journal: Journal = { owned: [], released: new Set() };
+        await s.waitFor(Promise.all(all.map((p) => live({ store, blockSize, isRemade }, s, p, journal))));
 
-      expect(disagreements(store.dump())).toEqual([]);
-      const reader = makeIpam({ store });
-      const kept = journal.owned.filter(({ ip, handle }) => !journal.released.has(ip) && !journal.released.has(handle));
-      expect(new Set(kept.map((k) => k.ip)).size).toBe(kept.length);
-      for (const { ip, handle } of kept) {
-        const owner = await reader.ownerOf(ip);
-        expect(owner.ok ? owner.value.handle : owner.error.message).toBe(handle);
-      }
-      const limited = await reader.ipsByHandle(LIMITED);
-      expect(limited.ok ? limited.value.length : 0).toBeLessThanOrEqual(1);
-      await leavesNothing(store);
-      explored++;
-    }),
+        expect(disagreements(store.dump())).toEqual([]);
+        const reader = makeIpam({ store });
+        const kept = journal.owned.filter(({ ip, handle }) => !journal.released.has(ip) && !journal.released.has(handle));
+        expect(new Set(kept.map((k) => k.ip)).size).toBe(kept.length);
+        for (const { ip, handle } of kept) {
+          const owner = await reader.ownerOf(ip);
+          expect(owner.ok ? owner.value.handle : owner.error.message).toBe(handle);
+        }
+        const limited = await reader.ipsByHandle(LIMITED);
+        expect(limited.ok ? limited.value.length : 0).toBeLessThanOrEqual(1);
+        await leavesNothing(store);
+        explored++;
+      },
+    ),
     { numRuns: RUNS },
   );
   console.log(`${explored} schedules explored, with ${groups} transactions of several calls`);
