@@ -8,7 +8,7 @@ import type { FakeStore } from "@calico/datastore/testing";
 import fc from "fast-check";
 import process from "node:process";
 import { expect, test } from "vitest";
-import { affinityKey, blockKey, parseCidr } from "@calico/model";
+import { affinityKey, blockKey, keyOf, parseCidr } from "@calico/model";
 import { renderBlock } from "../domain/block-json.ts";
 import { newBlock } from "../domain/block.ts";
 import { disagreements, putPool } from "../testing.ts";
@@ -26,7 +26,6 @@ type Action =
   | { readonly do: "nodeDies"; readonly node: string }
   | { readonly do: "poolGoes" }
   | { readonly do: "pool"; readonly spec: object }
-  | { readonly do: "poolRemade"; readonly blockSize: number }
   | { readonly do: "reserve"; readonly cidrs: readonly string[] }
   | { readonly do: "configure"; readonly strict: boolean; readonly cooldownSec: number }
   | { readonly do: "limited" }
@@ -53,7 +52,6 @@ const action: fc.Arbitrary<Action> = fc.oneof(
       spec: fc.constantFrom({ disabled: true }, {}, { nodeSelector: "zone == 'b'" }, { allowedUses: ["Tunnel"] }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("poolRemade" as const), blockSize: fc.integer({ min: 29, max: 32 }) }) },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("reserve" as const), cidrs: fc.constantFrom([], ["10.0.0.0/30"], ["10.0.0.5"], [POOL]) }),
@@ -89,11 +87,20 @@ const processes = fc.array(
     answerLost: fc.boolean(),
     /** It sees pools, configuration and claims as they were when it began. */
     isBehind: fc.boolean(),
+    /** The size of the pool's blocks as it knows it, where the pool is made anew. */
+    blockSize: fc.integer({ min: 29, max: 32 }),
   }),
   { minLength: 1, maxLength: 4 },
 );
 
-type Process = { node: string; bursts: readonly (readonly Action[])[]; diesAfter: number; answerLost: boolean; isBehind: boolean };
+type Process = {
+  node: string;
+  bursts: readonly (readonly Action[])[];
+  diesAfter: number;
+  answerLost: boolean;
+  isBehind: boolean;
+  blockSize: number;
+};
 
 class Death extends Error {}
 
@@ -103,6 +110,18 @@ function frozen(store: FakeStore): Pick<FakeStore, "get" | "list"> {
   return {
     get: async (key) => seen.get(key),
     list: async (prefix) => ({ items: [...seen.values()].filter((kv) => kv.key.startsWith(prefix)), revision: 0 }),
+  };
+}
+
+/** The store, but for the block size of the pool. */
+function withSize(store: FakeStore, blockSize: number): Pick<FakeStore, "get" | "list"> {
+  return {
+    get: store.get,
+    async list(prefix) {
+      const { items, revision } = await store.list(prefix);
+      const value = JSON.stringify({ metadata: { name: "p" }, spec: { cidr: POOL, blockSize } });
+      return { items: items.map((kv) => (kv.key === keyOf({ kind: "IPPool", name: "p" }) ? { ...kv, value } : kv)), revision };
+    },
   };
 }
 
@@ -126,7 +145,7 @@ function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: 
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
-/** `isRemade`: the pool may come to have another block size. Then nobody makes blocks as Calico does, which looks for none of other sizes. */
+/** `isRemade`: the pool is made anew with other block sizes, which processes hear of at different times. Then nobody makes blocks as Calico does, which looks for none of other sizes. */
 type World = { readonly store: FakeStore; readonly blockSize: number; readonly isRemade: boolean };
 
 async function perform(ipam: IpamLibrary, o: { node: string } & World, a: Action, journal: Journal): Promise<void> {
@@ -155,7 +174,6 @@ async function perform(ipam: IpamLibrary, o: { node: string } & World, a: Action
   if (a.do === "configure") await ipam.setConfig({ strictAffinity: a.strict, cooldownSec: a.cooldownSec });
   if (a.do === "limited") await ipam.autoAssign({ node, num4: 1, num6: 0, handle: LIMITED, maxPerHandle: 1 });
   if (a.do === "claim") await ipam.claimAffinity(a.cidr, node);
-  if (a.do === "poolRemade" && isRemade) await putPool(store, "p", { cidr: POOL, blockSize: a.blockSize });
   if (a.do === "halfClaim" && blockSize === 30 && !isRemade) await halfClaim(store, a);
   if (a.do === "collect") await ipam.collectCold();
 }
@@ -186,7 +204,7 @@ async function live(world: World, s: fc.Scheduler, p: Process, journal: Journal)
   const { store } = world;
   const clock = makeClock();
   const onGroup = (calls: number) => void (groups += calls > 1 ? 1 : 0);
-  const reader = p.isBehind ? frozen(store) : undefined;
+  const reader = world.isRemade ? withSize(store, p.blockSize) : p.isBehind ? frozen(store) : undefined;
   let ipam = makeIpam({ store: schedule(store, s, p), clock, onGroup, ...(reader === undefined ? {} : { reader }) });
   for (const burst of p.bursts) {
     const done = await Promise.allSettled(burst.map((a) => perform(ipam, { node: p.node, ...world }, a, journal)));
