@@ -1,4 +1,5 @@
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { MtuFile, StatusFiles } from "../ports.ts";
 
@@ -19,9 +20,15 @@ export function openMtuFile(path: string): MtuFile {
   return { write: (mtu) => replaceFile(path, `${mtu}\n`) };
 }
 
+/** Synchronous: a pod's start waits for it, and trips to other threads take longer than the writes. */
 async function replaceFile(path: string, body: string): Promise<void> {
   const beside = join(dirname(path), `.${basename(path)}.new`);
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(beside, body);
-  await rename(beside, path);
+  try {
+    writeFileSync(beside, body);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(beside, body);
+  }
+  renameSync(beside, path);
 }
