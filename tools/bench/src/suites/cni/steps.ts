@@ -3,8 +3,8 @@ import { percentile, plain, type Row } from "../../row.ts";
 
 const LABELS: Readonly<Record<string, string>> = {
   facts: "cluster, pod and namespace read",
-  ipam: "IPAM",
-  kernel: "kernel",
+  ipam: "IPAM, the device made meanwhile",
+  kernel: "kernel (ADD: addresses and routes; DEL: the device)",
   endpoint: "endpoint written",
   policy: "policy wait",
   datastore: "endpoint and address given back",
