@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { watch } from "node:fs";
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startNode } from "../src/testing/node-kit.ts";
 import type { Outcome, TestNode } from "../src/testing/node-kit.ts";
@@ -197,6 +197,7 @@ test("portmap chained after: takes our result and reaches the pod by the host's 
 test("ADD returns when felix's report is there, not when the time is over", async () => {
   await node.podNetns("waits");
   const dir = `${node.dir}/status`;
+  await mkdir(dir); // the endpoint is seen before ADD has made the folder
   const added = node.cni({ pod: "waits", conf: { policy_setup_timeout_seconds: 20, endpoint_status_dir: dir } });
   const isDone = await Promise.race([added.then(() => true), untilKey("node1-k8s-waits-eth0").then(() => false)]);
   expect(isDone).toBe(false);

@@ -315,7 +315,7 @@ test("discovery: kubectl's documents", async () => {
   const { ok, call, refused } = await world();
   expect(await ok("GET", "/apis")).toMatchObject({
     kind: "APIGroupList",
-    groups: [{ name: "discovery.k8s.io" }, { name: "networking.k8s.io" }],
+    groups: [{ name: "discovery.k8s.io" }, { name: "networking.k8s.io" }, { name: "kubevirt.io" }],
   });
   expect((await ok("GET", "/api/v1"))["resources"].map((r: { name: string }) => r.name)).toContain("pods/binding");
   expect(await call("GET", "/openapi/v2")).toMatchObject({ kind: "raw", body: "" });
