@@ -74,7 +74,7 @@ export function makeAgent(ports: Ports, options: AgentOptions): Agent {
         // Nobody waits for it any more, and newer calls may have begun.
         if (deadline.signal.aborted) return;
         const late: Promise<unknown>[] = [];
-        answered.resolve(await run(invocation, { deadline, endsAt, onLate: (rest) => late.push(rest) }));
+        answered.resolve(await run(invocation, { deadline, endsAt, onLate: (rest) => late.push(rest.catch(() => {})) }));
         clearTimeout(timer);
         await Promise.allSettled(late);
       };

@@ -19,6 +19,7 @@ async function makeNode(o: Partial<AgentOptions> = {}) {
   const world = await makeFakeWorld();
   addFakeNetns(world.fakeKernel, "/run/netns/pod2");
   const agent = makeAgent(world, { settings: world.settings, log: world.log, ...o });
+  /** `env` may name another plugin, too. */
   const ask = async (env: object = {}, conf: Record<string, unknown> = {}) => {
     const fields = new Map(Object.entries({ PLUGIN: "calico", STDIN: aNetconf(conf), ...anEnvironment(env) }));
     const { exit, stdout } = await agent.answer({ fields });
@@ -27,19 +28,18 @@ async function makeNode(o: Partial<AgentOptions> = {}) {
   return { world, agent, ask };
 }
 
-type Step = "create" | "releaseByHandle" | "delete" | "allocationsOf";
+type Step = "create" | "releaseByHandle" | "delete" | "list" | "allocationsOf";
 
-/** The first such step waits, before or after it is done, until the gate is opened. */
-function hold(world: FakeWorld, step: Step, when: "before" | "after" = "before") {
+/** The first such step, or the one that is said, waits until the gate is opened, before or after it is done. */
+function hold(world: FakeWorld, step: Step, { when = "before", nth = 1 }: { when?: "before" | "after"; nth?: number } = {}) {
   const gate = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
-  let isFirst = true;
+  let left = nth;
   const held =
     <A extends unknown[], R>(action: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
-      const mine = isFirst && (step !== "create" || (args[0] as { kind?: string }).kind === "WorkloadEndpoint");
-      if (!mine) return await action(...args);
-      isFirst = false;
+      const isMeant = step !== "create" || (args[0] as { kind?: string }).kind === "WorkloadEndpoint";
+      if (!isMeant || --left !== 0) return await action(...args);
       const early = when === "after" ? await action(...args) : undefined;
       reached.resolve();
       await gate.promise;
@@ -53,6 +53,7 @@ function hold(world: FakeWorld, step: Step, when: "before" | "after" = "before")
     resources: {
       ...resources,
       ...(step === "create" ? { create: held(resources.create) as typeof resources.create } : {}),
+      ...(step === "list" ? { list: held(resources.list) as typeof resources.list } : {}),
       ...(step === "delete" ? { delete: held(resources.delete) as typeof resources.delete } : {}),
     },
   };
@@ -90,6 +91,9 @@ test("an ADD that comes to itself after its deadline: the device and the endpoin
   const gate = Promise.withResolvers<void>();
   const { podOf } = world;
   let isFirst = true;
+  const { ipam, ...rest } = world.datastoreOf(undefined);
+  let asked = 0;
+  world.datastoreOf = () => ({ ...rest, ipam: { ...ipam, autoAssign: async (request) => (asked++, await ipam.autoAssign(request)) } });
   world.podOf = async (...args) => {
     if (isFirst) await ((isFirst = false), gate.promise);
     return await podOf(...args);
@@ -99,6 +103,7 @@ test("an ADD that comes to itself after its deadline: the device and the endpoin
   const changes = world.fakeKernel.recorded.length;
   gate.resolve();
   await settleDown();
+  expect(asked).toBe(1);
   expect(world.fakeKernel.recorded).toHaveLength(changes);
   expect(podDevices(world, "/run/netns/pod2")).toEqual(["eth0"]);
   expect(owners(world)).toEqual(["c2"]);
@@ -123,7 +128,7 @@ test("an ADD that a newer container of the pod overtook gives up, and takes back
 
 test("a late ADD takes its endpoint back, too", async () => {
   const { world, ask } = await makeNode({ deadlinesMs: { ADD: 30, DEL: 5000 } });
-  const { open } = hold(world, "create", "after");
+  const { open } = hold(world, "create", { when: "after" });
   expect((await ask()).json.code).toBe(11);
   expect(owners(world)).toEqual(["c1"]);
   open();
@@ -155,24 +160,47 @@ test("an ADD whose endpoint cannot be taken back keeps its address, until DEL", 
   expect(leftIn(world)).toEqual([]);
 });
 
-test("a DEL that was put aside and still runs: ADD of the container waits for it, and has its address for itself", async () => {
+test.for(["calico", "calico-ipam"])(
+  "a DEL by %s that was put aside and still runs: ADD waits for it, and has its address for itself",
+  async (PLUGIN) => {
+    const { world, ask } = await makeNode();
+    await ask({ PLUGIN });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const { open, reached } = hold(world, "releaseByHandle");
+    const deleting = ask({ ...DEL, PLUGIN });
+    await reached;
+    await vi.advanceTimersByTimeAsync(3000);
+    expect((await deleting).exit).toBe(0);
+    expect(world.deletes.list()).toHaveLength(1);
+    const adding = ask({ PLUGIN });
+    await settleDown();
+    open();
+    expect((await adding).exit).toBe(0);
+    await settleDown();
+    expect(world.deletes.list()).toEqual([]);
+    expect(owners(world)).toEqual(PLUGIN === "calico" ? ["c1"] : []);
+    expect(leftIn(world)).toContain(HANDLE);
+  },
+);
+
+test("a DEL that is put aside at once, its device still going: the agent lives", async () => {
   const { world, ask } = await makeNode();
   await ask();
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { open, reached } = hold(world, "releaseByHandle");
+  world.datastoreOf = () => {
+    throw new StoreUnavailable("away", { outcome: "unknown" });
+  };
+  const gate = Promise.withResolvers<void>();
+  const { pod } = world.kernel;
+  world.kernel.pod = (path) => {
+    const netlink = pod(path);
+    const deleteLink = async (name: string) => (await gate.promise, await netlink?.deleteLink(name));
+    return netlink && Object.assign(Object.create(netlink) as typeof netlink, { deleteLink });
+  };
   const deleting = ask(DEL);
-  await reached;
-  await vi.advanceTimersByTimeAsync(3000);
+  await settleDown(); // a rejection that nobody waits for would end the process here
+  gate.resolve();
   expect((await deleting).exit).toBe(0);
   expect(world.deletes.list()).toHaveLength(1);
-  const adding = ask();
-  await settleDown();
-  expect(owners(world)).toEqual([]);
-  open();
-  expect((await adding).exit).toBe(0);
-  expect(world.deletes.list()).toEqual([]);
-  expect(owners(world)).toEqual(["c1"]);
-  expect(leftIn(world)).toContain(HANDLE);
 });
 
 test("a DEL that is put aside and never ends keeps no ADD beyond its deadline", async () => {
@@ -240,9 +268,11 @@ test("a datastore that is away for good, and a record that cannot be read, keep 
   const { world, agent, ask } = await makeNode();
   await ask();
   const { datastoreOf } = world;
+  let tried = 0;
   world.datastoreOf = (target) => {
-    if (target?.endpoints[0]?.includes("old") === true) throw new StoreUnavailable("away", { outcome: "unknown" });
-    return datastoreOf(target);
+    if (target?.endpoints[0]?.includes("old") !== true) return datastoreOf(target);
+    tried++;
+    throw new StoreUnavailable("away", { outcome: "unknown" });
   };
   const entry = (id: string, etcd: string) => ({
     plugin: "calico" as const,
@@ -255,6 +285,7 @@ test("a datastore that is away for good, and a record that cannot be read, keep 
   const { list } = world.deletes;
   world.deletes = { ...world.deletes, list: () => [{ name: "z.json", entry: undefined, problem: new Error("EISDIR") }, ...list()] };
   expect(await agent.settle()).toEqual({ settled: 1, left: 3 });
+  expect(tried).toBe(1);
   expect(leftIn(world)).not.toContain(HANDLE);
   expect(world.lines.filter((l) => l.message === "queued delete not settled").map((l) => l.fields["reason"])).toEqual(["EISDIR"]);
 });
@@ -335,6 +366,45 @@ test("GC: ADD of a container that is being collected comes after, and loses noth
   expect(owners(world)).toEqual(["c1"]);
   expect(leftIn(world)).toContain(HANDLE);
   expect(podDevices(world, "/run/netns/pod1")).toEqual(["eth0"]);
+});
+
+test("GC: an address of a container that was added while GC looked who has it stays", async () => {
+  const { world, ask } = await makeNode();
+  const leaked = { node: "node1", num4: 1, num6: 0, handle: "k8s-pod-network.c1", attrs: { node: "node1" } };
+  await world.datastoreOf(undefined).ipam.autoAssign(leaked);
+  const { open, reached } = hold(world, "list", { when: "after" });
+  const PLUGIN = "calico-ipam";
+  const collecting = ask({ PLUGIN, CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID);
+  await reached;
+  expect((await ask({ PLUGIN })).exit).toBe(0);
+  open();
+  expect((await collecting).exit).toBe(0);
+  expect(leftIn(world)).toContain(HANDLE);
+});
+
+test("GC: a container whose DEL does not get on is left to that, and the others are collected", async () => {
+  const { world, ask } = await makeNode();
+  await ask();
+  await ask({ ...C2, CNI_ARGS: "K8S_POD_NAMESPACE=default;K8S_POD_NAME=other" });
+  const { open, reached } = hold(world, "delete");
+  const deleting = ask(DEL);
+  await reached;
+  expect((await ask({ CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID)).exit).toBe(0);
+  expect(owners(world)).toEqual(["c1"]);
+  open();
+  expect((await deleting).exit).toBe(0);
+  expect(leftIn(world)).toEqual([]);
+});
+
+test("DEL without the pod's namespace: the address is free when the device is gone, which it takes from the node's side", async () => {
+  const { world, ask } = await makeNode();
+  await ask();
+  const { open, reached } = hold(world, "releaseByHandle");
+  const deleting = ask(GONE);
+  await reached;
+  expect(podDevices(world, "/run/netns/pod1")).toEqual([]);
+  open();
+  expect((await deleting).exit).toBe(0);
 });
 
 test.for([
