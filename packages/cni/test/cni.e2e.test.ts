@@ -135,7 +135,6 @@ describe("errors", () => {
     { name: "a bad mtu", call: { conf: { mtu: "big" } }, code: 7, msg: /mtu/ },
     { name: "no ipam type", call: { conf: { ipam: {} } }, code: 7, msg: /ipam\.type/ },
     { name: "an ipam plugin that is not there", call: { conf: { ipam: { type: "nope" } } }, code: 7, msg: /failed to find plugin "nope"/ },
-    { name: "netkit", call: { conf: { device_type: "netkit" } }, code: 2, msg: /netkit/ },
     { name: "a namespace that is none", call: { netns: "/run/netns/none" }, code: 3, msg: /failed to open netns/ },
     { name: "a file in a namespace's place", call: { netns: "/etc/hostname" }, code: 3, msg: /failed to open netns/ },
     { name: "an address outside of every pool", call: { env: { CNI_ARGS: "IP=10.99.0.1" } }, code: 101, msg: /not in a configured pool/ },

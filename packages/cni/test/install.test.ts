@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,6 +96,24 @@ test("install: executables that are skipped, or there already and not to be upda
   expect(await readFile(at("bin/calico"), "utf8")).toBe("an older one");
   expect((await readdir(at("bin"))).filter((n) => !n.startsWith(".")).sort()).toEqual(["bridge", "calico", "calico-ipam"]);
   expect(await readdir(at("net.d"))).not.toContain("old.conflist");
+  expect((await install({ CNI_OLD_CONF_NAME: "old.conflist" }, "--undo")).code).toBe(0);
+  expect(await readFile(at("net.d/old.conflist"), "utf8")).toBe("old");
+});
+
+test("install: what the executables fall back on is there before them; SLEEP keeps the program until it is told to end", async () => {
+  const where = { CNI_NET_DIR: at("net.d"), TLS_ASSETS_DIR: at("tls"), SLEEP: "true" };
+  const program = ["--disable-warning=ExperimentalWarning", PROGRAM, "--from", at("from"), "--bin-dir", at("bin")];
+  const child = spawn(process.execPath, program, { env: { ...process.env, ...where }, stdio: ["ignore", "ignore", "pipe"] });
+  let said = "";
+  for await (const chunk of child.stderr) {
+    said += String(chunk);
+    if (said.includes("waiting for a signal")) break;
+  }
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
+  const names = [...said.matchAll(/"path":"([^"]+\/bin\/[^"]+)"/g)].map(([, path]) => path?.split("/").at(-1));
+  expect(names).toEqual(["calico.full", "calico", "calico-ipam"]);
 });
 
 test("renderConfig: a value cannot break out of its string", () => {

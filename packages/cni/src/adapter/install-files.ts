@@ -34,6 +34,20 @@ export function place(path: string, content: Buffer | string, mode: number): Pla
   return "placed";
 }
 
+/** Take a file away that another put there, and keep it aside for `undo`; one of ours just goes. False: there is none. */
+export function displace(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const record = readRecord(dirname(path));
+  const name = basename(path);
+  if (record.includes(name)) {
+    rmSync(path);
+    return true;
+  }
+  writeRecord(dirname(path), [...record, name]);
+  renameSync(path, path + BACKUP);
+  return true;
+}
+
 /** Take away what `place` put into a folder, and put back what was there before. The names of what changed are the answer. */
 export function undo(folder: string): readonly string[] {
   const record = readRecord(folder);

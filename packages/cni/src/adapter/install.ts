@@ -1,11 +1,11 @@
 /** The installer: reads the node's environment and files, and puts ours in their places. */
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { makeLogger } from "@calico/daemon";
 import type { Logger } from "@calico/daemon";
 import { Command } from "commander";
-import { isWritable, place, undo } from "./install-files.ts";
+import { displace, isWritable, place, undo } from "./install-files.ts";
 import { DEFAULT_TEMPLATE, parseInstallEnvironment, renderConfig, renderKubeconfig } from "../domain/install-plan.ts";
 import type { InstallEnvironment } from "../domain/install-plan.ts";
 
@@ -18,7 +18,11 @@ Environment:
   ETCD_ENDPOINTS, CNI_MTU, LOG_LEVEL, KUBERNETES_NODE_NAME, …: what fills __ETCD_ENDPOINTS__ and so on in it
   SKIP_CNI_BINARIES: names not to install, separated by commas  UPDATE_CNI_BINARIES (true): false leaves those that are there
   TLS_ASSETS_DIR (/calico-secrets): etcd-ca, etcd-cert, etcd-key are copied to CNI_NET_DIR/calico-tls
+  SLEEP (false): true keeps the program running until it is told to end, as a container that must not restart
   KUBERNETES_SERVICE_HOST, _PORT: with a service account's token, CNI_NET_DIR/calico-kubeconfig is written`;
+
+/** What runtimes run; it needs what is beside it, so that is put there first. */
+const MAIN: readonly string[] = ["calico", "calico-ipam"];
 
 type World = { readonly options: Options; readonly env: InstallEnvironment; readonly log: Logger };
 
@@ -39,10 +43,17 @@ export function runInstaller(): void {
   try {
     if (options.undo) undoAll(world);
     else install(world);
+    if (!options.undo && world.env.SLEEP) stayUntilSignal(world.log);
   } catch (e) {
     world.log.error("install failed", { reason: e instanceof Error ? e.message : String(e) });
     process.exitCode = 1;
   }
+}
+
+function stayUntilSignal(log: Logger): void {
+  const staying = setInterval(() => {}, 2 ** 30);
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => clearInterval(staying));
+  log.info("waiting for a signal to end");
 }
 
 function install(world: World): void {
@@ -55,14 +66,17 @@ function install(world: World): void {
   const config = renderConfig(template, { KUBECONFIG_FILEPATH: kubeconfig, ...process.env, ...tls });
   const path = join(env.CNI_NET_DIR, env.CNI_CONF_NAME);
   log.info("configuration installed", { path, outcome: place(path, config, 0o600) });
-  if (env.CNI_OLD_CONF_NAME !== env.CNI_CONF_NAME) rmSync(join(env.CNI_NET_DIR, env.CNI_OLD_CONF_NAME), { force: true });
+  const old = join(env.CNI_NET_DIR, env.CNI_OLD_CONF_NAME);
+  if (env.CNI_OLD_CONF_NAME !== env.CNI_CONF_NAME && displace(old)) log.info("old configuration put aside", { path: old });
 }
 
 function installExecutables({ options, env: { SKIP_CNI_BINARIES, UPDATE_CNI_BINARIES }, log }: World): void {
   const skipped = SKIP_CNI_BINARIES.split(",").map((s) => s.trim());
-  const names = readdirSync(options.from).filter((name) => !name.startsWith(".") && !skipped.includes(name));
+  const names = readdirSync(options.from)
+    .filter((name) => !name.startsWith(".") && !skipped.includes(name))
+    .toSorted((a, b) => Number(MAIN.includes(a)) - Number(MAIN.includes(b)));
   const folders = options.binDir.filter(isWritable);
-  const there = (dir: string) => ["calico", "calico-ipam"].every((name) => existsSync(join(dir, name)));
+  const there = (dir: string) => MAIN.every((name) => existsSync(join(dir, name)));
   if (folders.length === 0 && (UPDATE_CNI_BINARIES || !options.binDir.some(there)))
     throw new Error(`Cannot install executables: none of ${options.binDir.join(", ")} can be written`);
   for (const folder of folders) {

@@ -30,6 +30,7 @@ const environmentSchema = z.object({
   KUBERNETES_SERVICE_PORT: text("443"),
   KUBERNETES_SERVICE_PROTOCOL: text("https"),
   SKIP_TLS_VERIFY: flag(false),
+  SLEEP: flag(false),
 });
 export type InstallEnvironment = z.output<typeof environmentSchema>;
 

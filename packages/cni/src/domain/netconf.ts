@@ -77,7 +77,10 @@ const netconfSchema = z.object({
   device_type: z.enum(["", "veth", "netkit"], "expected veth").optional(),
   include_default_routes: z.boolean().optional(),
   container_settings: z.object({ allow_ip_forwarding: z.boolean().optional() }).nullish(),
-  policy_setup_timeout_seconds: z.number().min(0, "invalid pod startup delay").optional(),
+  policy_setup_timeout_seconds: z
+    .number()
+    .min(0, { error: ({ input }) => `invalid pod startup delay of ${String(input)}` })
+    .optional(),
   endpoint_status_dir: text,
   policy: z
     .object({
@@ -114,18 +117,24 @@ export function versionOfBroken(stdin: string): string | undefined {
 /** The configuration; faults name the field. */
 export function parseNetconf(stdin: string): Netconf {
   const raw = parseObject(stdin);
-  const cniVersion = parseVersion(raw["cniVersion"]);
-  const parsed = netconfSchema.safeParse(raw);
+  const given = withoutNulls(raw) as Readonly<Record<string, unknown>>;
+  const cniVersion = parseVersion(given["cniVersion"]);
+  const parsed = netconfSchema.safeParse(given);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((i) => `${i.path.join(".")}: ${i.message}`);
     throw new CniFault("invalidConfig", `invalid network configuration: ${issues[0] ?? "?"}`, issues.join("; "));
   }
-  if (parsed.data.device_type === "netkit")
-    throw new CniFault("unsupportedField", "unsupported device_type: netkit", "use veth, or leave it out");
   if (parsed.data.datastore_type === "kubernetes") {
     throw new CniFault("unsupportedField", "unsupported datastore_type: kubernetes", "use etcdv3, or leave it out");
   }
   return { ...parsed.data, cniVersion, raw };
+}
+
+/** A field that is null is one that is not there, as where these configurations are read elsewhere. */
+function withoutNulls(json: unknown): unknown {
+  if (Array.isArray(json)) return json.map(withoutNulls);
+  if (typeof json !== "object" || json === null) return json;
+  return Object.fromEntries(Object.entries(json).flatMap(([key, value]) => (value === null ? [] : [[key, withoutNulls(value)]])));
 }
 
 function parseObject(stdin: string): Record<string, unknown> {

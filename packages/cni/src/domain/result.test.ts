@@ -44,3 +44,11 @@ test.for([...SUPPORTED_VERSIONS])("parseResult: what %s prints is read back, as 
   expect(back.ips.map((i) => i.address)).toEqual(RESULT.ips.map((i) => i.address));
   expect(renderResult(back, cniVersion)).toEqual({ cniVersion, ...GOLDEN[cniVersion] });
 });
+
+test.for(["0.1.0", "0.2.0"] as const)("renderResult: %s has the address alone, whatever its block's mask", (cniVersion) => {
+  const ips = [{ address: "10.0.0.1/26" }, { address: "fd00::1/122" }];
+  expect(renderResult({ interfaces: [], ips, routes: [] }, cniVersion)).toMatchObject({
+    ip4: { ip: "10.0.0.1/32" },
+    ip6: { ip: "fd00::1/128" },
+  });
+});

@@ -68,7 +68,11 @@ function legacyIps(result: CniResult): object {
     const ip = result.ips.find((i) => isV6(i.address) === v6);
     if (ip === undefined) return undefined;
     const routes = result.routes.filter((r) => isV6(r.dst) === v6);
-    return { ip: ip.address, ...(ip.gateway === undefined ? {} : { gateway: ip.gateway }), ...(routes.length === 0 ? {} : { routes }) };
+    return {
+      ip: hostCidr(ip.address),
+      ...(ip.gateway === undefined ? {} : { gateway: ip.gateway }),
+      ...(routes.length === 0 ? {} : { routes }),
+    };
   };
   const ip4 = of(false);
   const ip6 = of(true);

@@ -125,6 +125,7 @@ async function perform(ports: Ports, plugin: Invocation["plugin"], job: Job): Pr
 async function performMain(ports: Ports, job: Job): Promise<Output> {
   switch (job.call.command) {
     case "ADD": {
+      if (job.conf.device_type === "netkit") job.log.warn("netkit is not supported, veth is used", { containerId: job.call.containerId });
       const { result, workload } = await add(ports, job);
       return { body: renderResult(result, job.conf.cniVersion), workload, ips: result.ips.map((i) => i.address) };
     }
