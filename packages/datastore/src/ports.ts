@@ -26,7 +26,8 @@ export interface Compare {
 
 export type TxnOp =
   | { readonly do: "get"; readonly key: string }
-  | { readonly do: "put"; readonly key: string; readonly value: string }
+  /** `createRevision`, where a compare makes sure that the key is the one it was read of: saves the store from sending the old value. */
+  | { readonly do: "put"; readonly key: string; readonly value: string; readonly createRevision?: number }
   | { readonly do: "delete"; readonly key: string };
 
 export interface TxnResult {

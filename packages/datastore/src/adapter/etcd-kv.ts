@@ -115,7 +115,7 @@ function encodeCompare({ key, isPrefix, target, is, revision }: Compare): ICompa
 function encodeOp(op: TxnOp): IRequestOp {
   const key = Buffer.from(op.key);
   if (op.do === "get") return { request_range: { key } };
-  if (op.do === "put") return { request_put: { key, value: Buffer.from(op.value), prev_kv: true } };
+  if (op.do === "put") return { request_put: { key, value: Buffer.from(op.value), prev_kv: op.createRevision === undefined } };
   return { request_delete_range: { key, prev_kv: true } };
 }
 
@@ -130,5 +130,5 @@ function decodeOp(op: TxnOp, response: IResponseOp | undefined, revision: number
   if (op.do === "get") return decode(response?.response_range?.kvs[0]);
   if (op.do === "delete") return decode(response?.response_delete_range?.prev_kvs[0]);
   const previous = decode(response?.response_put?.prev_kv);
-  return { key: op.key, value: op.value, modRevision: revision, createRevision: previous?.createRevision ?? revision };
+  return { key: op.key, value: op.value, modRevision: revision, createRevision: op.createRevision ?? previous?.createRevision ?? revision };
 }

@@ -94,6 +94,16 @@ export function testStoreContract(name: string, harness: () => ContractHarness):
     expect([await unlessMade("modRevision", 1), await unlessMade("modRevision", 0)]).toEqual([true, false]);
   });
 
+  it("txn takes the create revision of a put that its caller knows", async (store, p) => {
+    const { createRevision, modRevision: revision } = await store.put(`${p}a`, "1");
+    const done = await store.txn({
+      compares: [{ key: `${p}a`, target: "modRevision", is: "==", revision }],
+      success: [{ do: "put", key: `${p}a`, value: "2", createRevision }],
+    });
+    expect(done.results).toEqual([{ key: `${p}a`, value: "2", modRevision: done.revision, createRevision }]);
+    expect(await store.get(`${p}a`)).toEqual(done.results[0]);
+  });
+
   it("txn refuses two writes of one key", async (store, p) => {
     const twice = { compares: [], success: ["1", "2"].map((value) => ({ do: "put" as const, key: `${p}a`, value })) };
     await expect(store.txn(twice)).rejects.toThrow(/duplicate key/);

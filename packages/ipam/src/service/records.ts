@@ -124,7 +124,11 @@ export function makeRecords(store: Pick<Store, "get" | "list" | "txn">, { onBrok
       const failure: TxnOp[] = changes.map(({ key }) => ({ do: "get", key }));
       for (const { key } of changes) if (!isCommitSafe(key)) throw new Error(`Cannot write ${key}: it is not a record of IPAM`);
       try {
-        const txn = await store.txn({ compares: [...changes, ...still].map(compare), success: changes.map(operation), failure });
+        const txn = await store.txn({
+          compares: [...changes, ...still].map(compare),
+          success: changes.map((c) => operation(c, memory.get(c.key))),
+          failure,
+        });
         changes.forEach(({ key, value, parsed }, i) => {
           const gone = txn.succeeded && value === undefined;
           memory.remember(key, gone ? undefined : txn.results[i], txn.succeeded ? parsed : undefined);
@@ -205,6 +209,8 @@ export function aroundOf(cidr: Cidr, o: { readonly keys: readonly string[]; read
   return { isThere: o.keys.includes(blockKey(cidr)), overlap: overlapAmong(o.keys, cidr), still };
 }
 
-function operation({ key, value }: Change): TxnOp {
-  return value === undefined ? { do: "delete", key } : { do: "put", key, value };
+function operation({ key, value, revision }: Change, known: Remembered | undefined): TxnOp {
+  if (value === undefined) return { do: "delete", key };
+  const isKnown = known !== undefined && known.kv.modRevision === revision;
+  return { do: "put", key, value, ...(isKnown ? { createRevision: known.kv.createRevision } : {}) };
 }
