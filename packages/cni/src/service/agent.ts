@@ -96,8 +96,9 @@ export function makeAgent(ports: Ports, options: AgentOptions): Agent {
 
 /** What must come one after another; undefined: nothing. */
 function turnOf({ plugin, env }: Invocation): string | undefined {
-  if (env.CNI_CONTAINERID) return containerTurn(plugin, env.CNI_CONTAINERID);
-  return env.CNI_COMMAND === "GC" ? "GC" : undefined;
+  const command = env.CNI_COMMAND ?? "";
+  if (command === "GC") return command;
+  return ["ADD", "DEL", "CHECK"].includes(command) && env.CNI_CONTAINERID ? containerTurn(plugin, env.CNI_CONTAINERID) : undefined;
 }
 
 /** ADDs under way: what a GC must leave alone, and which one a newer container of the same pod has overtaken. */

@@ -342,7 +342,7 @@ const NOTHING_VALID = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
 test("GC: a pod that was added while it worked is not in its list, and stays", async () => {
   const { world, ask } = await makeNode();
   const { open, reached } = hold(world, "allocationsOf");
-  const collecting = ask({ CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID);
+  const collecting = ask({ CNI_COMMAND: "GC" }, NOTHING_VALID);
   await reached;
   expect((await ask()).exit).toBe(0);
   open();
@@ -356,7 +356,7 @@ test("GC: ADD of a container that is being collected comes after, and loses noth
   const { world, ask } = await makeNode();
   await ask();
   const { open, reached } = hold(world, "releaseByHandle");
-  const collecting = ask({ CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID);
+  const collecting = ask({ CNI_COMMAND: "GC" }, NOTHING_VALID);
   await reached;
   const adding = ask();
   await settleDown();
@@ -374,7 +374,7 @@ test("GC: an address of a container that was added while GC looked who has it st
   await world.datastoreOf(undefined).ipam.autoAssign(leaked);
   const { open, reached } = hold(world, "list", { when: "after" });
   const PLUGIN = "calico-ipam";
-  const collecting = ask({ PLUGIN, CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID);
+  const collecting = ask({ PLUGIN, CNI_COMMAND: "GC" }, NOTHING_VALID);
   await reached;
   expect((await ask({ PLUGIN })).exit).toBe(0);
   open();
@@ -389,7 +389,7 @@ test("GC: a container whose DEL does not get on is left to that, and the others 
   const { open, reached } = hold(world, "delete");
   const deleting = ask(DEL);
   await reached;
-  expect((await ask({ CNI_COMMAND: "GC", CNI_CONTAINERID: "" }, NOTHING_VALID)).exit).toBe(0);
+  expect((await ask({ CNI_COMMAND: "GC" }, NOTHING_VALID)).exit).toBe(0);
   expect(owners(world)).toEqual(["c1"]);
   open();
   expect((await deleting).exit).toBe(0);
@@ -436,6 +436,16 @@ test("outside of Kubernetes: DEL of a network that joined leaves the first one's
   expect(leftIn(world)).toContain("/calico/ipam/v2/handle/n1.c1");
   expect((await ask({ ...PLAIN, ...DEL }, { policy: {}, name: "n1" })).exit).toBe(0);
   expect(leftIn(world)).toEqual([]);
+});
+
+test("outside of Kubernetes: DEL that does not know of a datastore takes the device all the same, and says what is wrong", async () => {
+  const { world, ask } = await makeNode();
+  await ask(PLAIN, { policy: {} });
+  world.datastoreOf = () => {
+    throw new Error("etcd_endpoints is missing");
+  };
+  expect((await ask({ ...PLAIN, ...DEL }, { policy: {} })).json).toMatchObject({ code: 100, msg: "etcd_endpoints is missing" });
+  expect(podDevices(world, "/run/netns/pod1")).toEqual([]);
 });
 
 test("outside of Kubernetes: joining is tried again when the endpoint changed meanwhile", async () => {
