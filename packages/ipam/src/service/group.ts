@@ -19,8 +19,8 @@ import type { Change, Records } from "./records.ts";
 export type GroupCall<T> = {
   /** Reads into memory what the call rests on. The answer decides on what is drafted so far: an edit, or undefined: not from memory. */
   prepare(reader: Reader): Promise<(view: View) => Edit<T> | undefined>;
-  /** The whole call, with all reads it needs. */
-  alone(): Promise<T>;
+  /** The whole call, with all reads it needs; what `reader` has read for this round it need not read again. */
+  alone(reader: Reader): Promise<T>;
 };
 
 /** Where pools, configuration and claims are read. The calls of a group read each thing once. */
@@ -53,13 +53,14 @@ export function makeGroup(o: {
     let left: readonly Entry[] = waiting;
     waiting = [];
     for (let conflicts = 0; left.length > 0;) {
+      const once = onceReader(reader);
       if (conflicts === MAX_CONFLICTS) {
-        left = await settleFirst(left);
+        left = await settleFirst(left, once);
         conflicts = 0;
         continue;
       }
-      const round = await draftRound({ records, reader: onceReader(reader) }, left);
-      if (round.taken.length === 0) left = await settleFirst(round.left);
+      const round = await draftRound({ records, reader: once }, left);
+      if (round.taken.length === 0) left = await settleFirst(round.left, once);
       else if (await write(records, round)) {
         onWritten(round.taken.length);
         left = round.left;
@@ -144,8 +145,8 @@ async function write(records: Records, { taken, changes }: Round): Promise<boole
   return true;
 }
 
-async function settleFirst([first, ...rest]: readonly Entry[]): Promise<readonly Entry[]> {
-  await first?.alone().then(first.resolve, first.reject);
+async function settleFirst([first, ...rest]: readonly Entry[], reader: Reader): Promise<readonly Entry[]> {
+  await first?.alone(reader).then(first.resolve, first.reject);
   return rest;
 }
 

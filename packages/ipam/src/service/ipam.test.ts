@@ -267,3 +267,19 @@ test("a node's next block: its own are not looked for again, and all blocks are 
   expect(operations.filter((o) => o === "txn").length).toBe(2);
   expect(disagreements(store.dump())).toEqual([]);
 });
+
+test("a no of a full pool lists the blocks once, and looks at none of other hosts", async () => {
+  const store = await aStore({ cidr: "10.0.0.0/26" });
+  for (let i = 0; i < 16; i++) await ask(store, { node: `n${i}`, count: 4, handle: `h${i}` });
+  const reads: string[] = [];
+  const counted = {
+    get: (key: string) => (reads.push(key), store.get(key)),
+    list: (prefix: string) => (reads.push(prefix), store.list(prefix)),
+    txn: store.txn,
+  };
+  const full = await makeIpam({ store: counted }).autoAssign({ node: "n1", num4: 1, num6: 0, handle: "h" });
+  expect(full).toMatchObject({ ok: true, value: { v4: { ips: [], messages: ["No IPs available in pools: [10.0.0.0/26]"] } } });
+  expect(reads.filter((key) => key === "/calico/ipam/v2/assignment/")).toHaveLength(1);
+  expect(reads.length).toBeLessThan(16);
+  expect(reads.filter((key) => key.includes("/ippools/"))).toHaveLength(1);
+});

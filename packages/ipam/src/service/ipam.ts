@@ -62,11 +62,16 @@ export function makeIpam({
   const facts = () => readFacts(reader);
   return {
     autoAssign: (request) =>
-      asResult(() => group.run({ prepare: (r) => prepareAssign(ports, { request, reader: r }), alone: () => autoAssign(ports, request) })),
+      asResult(() =>
+        group.run({
+          prepare: (r) => prepareAssign(ports, { request, reader: r }),
+          alone: (r) => autoAssign({ ...ports, reader: r }, request),
+        }),
+      ),
     assignIp: (request) => exclusive(async () => assignIp(ports, { request, facts: await facts() })),
     releaseIps: (requests) => exclusive(async () => releaseIps(ports, { requests, facts: await facts() })),
     async releaseByHandle(handle) {
-      const alone = async () => releaseByHandle(ports, { handle, cooldownSec: (await facts()).config.cooldownSec });
+      const alone = async (r: Reader) => releaseByHandle(ports, { handle, cooldownSec: (await readFacts(r)).config.cooldownSec });
       const prepare = (r: Reader) => prepareRelease(ports, { handle, reader: r });
       return found(await asResult(() => group.run<readonly string[] | undefined>({ prepare, alone })), handle);
     },
