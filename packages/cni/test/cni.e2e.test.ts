@@ -165,6 +165,23 @@ test("another IPAM plugin: host-local gives the address, and takes it back", asy
   expect(await traces()).toBe("");
 });
 
+test("GC of one network leaves another network's pods of another IPAM plugin, and takes its own", async () => {
+  const ipam = { type: "host-local", subnet: "10.56.0.0/24", dataDir: `${node.dir}/host-local` };
+  const confs = { own: {}, others: { name: "net-b", ipam } };
+  for (const pod of ["own", "others"] as const) {
+    await node.podNetns(pod);
+    const added = await node.cni({ pod, conf: confs[pod] });
+    expect(added.exit, added.stdout).toBe(0);
+  }
+  const gc = { cniVersion: "1.1.0", "cni.dev/valid-attachments": [] };
+  expect(await node.cni({ command: "GC", conf: gc })).toMatchObject({ exit: 0 });
+  const reached = async (ip: string) => (await node.inNode("busybox", "ping", "-c", "1", "-W", "2", ip)).code === 0;
+  expect(await reached("10.56.0.2")).toBe(true);
+  expect((await traces()).match(/workloadendpoints.*|\/handle\/.*/g)).toEqual([expect.stringContaining("node1-k8s-others-eth0")]);
+  expect(await node.cni({ pod: "others", conf: confs.others, command: "DEL" })).toMatchObject({ exit: 0 });
+  expect(await traces()).toBe("");
+});
+
 test("portmap chained after: takes our result and reaches the pod by the host's port", async () => {
   await node.podNetns("pm");
   const added = await node.cni({ pod: "pm" });

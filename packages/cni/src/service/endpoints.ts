@@ -151,7 +151,7 @@ export async function removeEndpoint(
   throw changedTooOften(w, "remove");
 }
 
-function without(endpoint: Endpoint, network: string): Endpoint {
+export function without(endpoint: Endpoint, network: string): Endpoint {
   const { spec } = endpoint;
   const others = (names: readonly string[] | undefined) => (names ?? []).filter((name) => name !== network);
   return { ...withNetworks(endpoint, others(networksOf(endpoint))), spec: { ...spec, profiles: others(spec.profiles) } };

@@ -8,7 +8,7 @@
 import type { IpamError } from "@calico/ipam";
 import { isVmHandle } from "@calico/model";
 import type { Resource, Result } from "@calico/model";
-import { networksOf, withNetworks } from "../domain/endpoint.ts";
+import { networksOf } from "../domain/endpoint.ts";
 import { CniFault } from "../domain/fault.ts";
 import { attachmentsOf } from "../domain/netconf.ts";
 import { ipamHandle } from "../domain/workload.ts";
@@ -16,6 +16,7 @@ import type { Allocation, Datastore, Ports } from "../ports.ts";
 import type { Job } from "./add.ts";
 import { forget } from "./del.ts";
 import { delegateGc } from "./delegate.ts";
+import { without } from "./endpoints.ts";
 import { targetOf } from "./etcd-target.ts";
 import { checkReady, nodeOf } from "./identity.ts";
 import { ipamFault } from "./ipam-fault.ts";
@@ -166,7 +167,7 @@ async function forgetEndpoint(ports: Ports, { job }: Scope, { metadata, spec }: 
 async function leaveToOthers({ job, datastore }: Scope, endpoint: Endpoint): Promise<Outcome> {
   const name = `${endpoint.metadata.namespace}/${endpoint.metadata.name}`;
   const others = networksOf(endpoint)?.filter((network) => network !== job.conf.name) ?? [];
-  const written = await datastore.resources.update(withNetworks(endpoint, others));
+  const written = await datastore.resources.update(without(endpoint, job.conf.name));
   if (!written.ok) return { problem: new CniFault("tryAgain", `cannot write the workload endpoint ${name}`, written.error.message) };
   return { left: name, reason: `it is network ${others.join(", ")}'s too` };
 }
