@@ -189,7 +189,10 @@ export async function ipamDel(
     const outcome = await ipam.releaseByHandle(handle);
     if (!outcome.ok && outcome.error.kind !== "notFound") throw ipamFault(`failed to release ${handle}`, outcome.error);
   };
-  await Promise.all([disownAddresses(ports, o), ...[ipamHandle(o.conf.name, o.call.containerId), ...legacy].map(release)]);
+  // Failing, it ends with the last of them: one that went on would release what the container's next ADD gets.
+  const handles = [ipamHandle(o.conf.name, o.call.containerId), ...legacy];
+  const outcomes = await Promise.allSettled([disownAddresses(ports, o), ...handles.map(release)]);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 /** A fault unless IPAM has these addresses for the container; named by none, it must have one. */
