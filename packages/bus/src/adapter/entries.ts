@@ -7,6 +7,8 @@ import { openSession } from "./session.ts";
 interface Entries {
   readonly entries: ReadonlyMap<string, LogEntry>;
   readonly complete: boolean;
+  /** Subjects with messages that are of no key: fences and marks. */
+  readonly others: ReadonlySet<string>;
   /** The newest message, without its data. */
   readonly last: LoggedMessage | undefined;
 }
@@ -21,17 +23,19 @@ const READ_LIMIT_MS = 30_000;
 export async function readEntries(nats: Nats, untilSeq?: number): Promise<Entries> {
   const entries = new Map<string, LogEntry>();
   let complete = false;
+  const others = new Set<string>();
   let last: LoggedMessage | undefined;
   const session = await openSession(nats, { stream: STREAM, filter: `${SUBJECT_ROOT}.>`, headersOnly: true });
   const late = setTimeout(() => void session.close(), READ_LIMIT_MS);
   try {
-    if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, complete, last };
+    if (session.lastSeq === 0 || (untilSeq === undefined && session.waiting === 0)) return { entries, others, complete, last };
     for await (const message of session.messages) {
       const entry = decodeEntry(message);
-      if (entry !== undefined) entries.set(entry.key, entry);
+      if (entry === undefined) others.add(message.subject);
+      else entries.set(entry.key, entry);
       last = message;
       complete ||= decodeMessage(message).kind === "complete";
-      if (message.seq >= (untilSeq ?? session.lastSeq)) return { entries, complete, last };
+      if (message.seq >= (untilSeq ?? session.lastSeq)) return { entries, others, complete, last };
     }
   } finally {
     clearTimeout(late);

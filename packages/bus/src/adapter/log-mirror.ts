@@ -2,7 +2,7 @@ import { type FrameMessage, markOf } from "../domain/frame.ts";
 import type { LogEntry } from "../ports.ts";
 import { readEntries } from "./entries.ts";
 import { decodeEntry, markOfLogged } from "./headers.ts";
-import { isUnanswered, type Nats, type NatsHandle } from "./nats.ts";
+import { isDenied, isUnanswered, type Nats, type NatsHandle } from "./nats.ts";
 import { MAX_BY_SEQUENCE, readStored, storedState, type StoredState } from "./stored.ts";
 
 /**
@@ -26,7 +26,9 @@ interface Mirrored {
   /** The newest message that is in it, and what tells that from another at its sequence. */
   seq: number;
   mark: () => string;
+  /** In the order of their sequences. */
   readonly bySubject: Map<string, LogEntry>;
+  readonly others: Set<string>;
 }
 
 const TRIES = 5;
@@ -45,8 +47,7 @@ export function makeLogMirror(nats: Nats): LogMirror {
       for (const message of messages) {
         if (!known && (message.seq !== at.seq || markOfLogged(message) !== at.mark())) return false;
         known = true;
-        const entry = decodeEntry(message);
-        if (entry !== undefined) at.bySubject.set(entry.subject, entry);
+        note(at, message.subject, decodeEntry(message));
         at.seq = message.seq;
         at.mark = () => markOfLogged(message);
       }
@@ -55,10 +56,10 @@ export function makeLogMirror(nats: Nats): LogMirror {
   }
 
   async function readAll({ created, lastSeq }: Place): Promise<void> {
-    const { entries, last } = await readEntries(nats, lastSeq);
+    const { entries, others, last } = await readEntries(nats, lastSeq);
     if (last === undefined) return void (mirrored = undefined);
     const bySubject = new Map([...entries.values()].map((entry) => [entry.subject, entry]));
-    mirrored = { created, seq: last.seq, mark: () => markOfLogged(last), bySubject };
+    mirrored = { created, seq: last.seq, mark: () => markOfLogged(last), bySubject, others: new Set(others) };
   }
 
   async function bringUp(handle: NatsHandle, at: Place): Promise<void> {
@@ -66,6 +67,7 @@ export function makeLogMirror(nats: Nats): LogMirror {
       if (!(await readOn(handle, at))) await readAll(at);
       failures = 0;
     } catch (error) {
+      if (isDenied(error)) return await readAll(at); // by a configuration that does not know these subjects yet
       // What was read stays the base of the next try; should it be at fault, all is read once more.
       if (!isUnanswered(error) && ++failures % TRIES === 0) mirrored = undefined;
       throw error;
@@ -83,6 +85,9 @@ export function makeLogMirror(nats: Nats): LogMirror {
     entriesAt: (handle, at) =>
       inTurn(async () => {
         await bringUp(handle, at);
+        // One that is not there though it was read: somebody purged it, or a member lost it. Nobody else writes meanwhile.
+        const { subjects } = await storedState(handle);
+        if (mirrored !== undefined && mirrored.bySubject.size + mirrored.others.size !== subjects) await readAll(at);
         return new Map([...(mirrored?.bySubject.values() ?? [])].map((entry) => [entry.key, entry]));
       }),
     refresh: (handle) => inTurn(async () => bringUp(handle, await storedState(handle))),
@@ -91,10 +96,17 @@ export function makeLogMirror(nats: Nats): LogMirror {
       mirrored.seq = seq;
       mirrored.mark = () => markOf(message);
       const { op, key, revision } = message;
-      if (op === "put" || op === "delete") mirrored.bySubject.set(subject, { key, subject, op, revision, seq, atMs: Date.now() });
+      const change = op === "put" || op === "delete";
+      note(mirrored, subject, change ? { key, subject, op, revision, seq, atMs: Date.now() } : undefined);
     },
     forgot(subject, seq) {
       if (mirrored?.bySubject.get(subject)?.seq === seq) mirrored.bySubject.delete(subject);
     },
   };
+}
+
+function note({ bySubject, others }: Mirrored, subject: string, entry: LogEntry | undefined): void {
+  if (entry === undefined) return void others.add(subject);
+  bySubject.delete(subject); // so that the order stays that of the sequences
+  bySubject.set(subject, entry);
 }

@@ -3,7 +3,7 @@ import { type Frame, type FrameMessage, markOf } from "../domain/frame.ts";
 import { STREAM, SUBJECT_ROOT } from "../domain/subject.ts";
 import type { LogMessage, LogSession } from "../ports.ts";
 import { decodeMessage, type LoggedMessage, markOfLogged } from "./headers.ts";
-import { isUnanswered, type Nats } from "./nats.ts";
+import { isDenied, isUnanswered, type Nats } from "./nats.ts";
 import { openSession } from "./session.ts";
 import { MAX_BY_SEQUENCE, readStored, storedState } from "./stored.ts";
 import { openTail } from "./tail.ts";
@@ -141,7 +141,7 @@ async function* untilAnswered(
       return yield* read();
     } catch (error) {
       if (!isUnanswered(error)) refused++;
-      if (error instanceof OtherLog || refused === TRIES || signal.aborted) throw error;
+      if (error instanceof OtherLog || isDenied(error) || refused === TRIES || signal.aborted) throw error;
       if (attempt % TRIES === 0) log.warn("log cannot be read on, trying again", { attempt, error });
       await pause(Math.min(RETRY_MAX_MS, RETRY_MIN_MS * attempt) * (0.5 + Math.random()), signal);
     }

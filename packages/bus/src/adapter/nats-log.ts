@@ -28,12 +28,11 @@ export function makeNatsLog(nats: Nats, options: NatsLogOptions): EventLog {
   const mirror = makeLogMirror(nats);
   return {
     async standBy(signal) {
+      const over = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       while (!signal.aborted) {
-        // Nothing to read yet, or no way to it: then the claim reads it.
-        await nats
-          .use(signal)
-          .then((handle) => mirror.refresh(handle))
-          .catch(() => {});
+        // Nothing to read yet, or no way to it: then the claim reads it. Who is elected does not wait for this.
+        const refreshed = nats.use(signal).then((handle) => mirror.refresh(handle));
+        await Promise.race([refreshed.catch(() => {}), over]);
         await pause(STANDBY_MS, signal);
       }
     },

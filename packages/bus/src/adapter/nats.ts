@@ -55,6 +55,12 @@ export function isUnanswered(error: unknown): boolean {
   return error instanceof Error && UNANSWERED.has(error.name);
 }
 
+/** The server's configuration does not allow this login to ask for that. */
+export function isDenied(error: unknown): boolean {
+  const name = (e: unknown) => (e instanceof Error ? e.name : "");
+  return [error, (error as { cause?: unknown } | undefined)?.cause].some((e) => name(e) === "PermissionViolationError");
+}
+
 /** An error of `answer` says what was asked. */
 export async function asking<T>(what: string, answer: Promise<T>): Promise<T> {
   try {

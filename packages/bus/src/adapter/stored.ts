@@ -12,13 +12,14 @@ export interface StoredState {
   /** When the stream was made: another time is another stream. */
   readonly created: string;
   readonly lastSeq: number;
-  /** How many it keeps. */
+  /** How many it keeps, and of how many subjects. */
   readonly messages: number;
+  readonly subjects: number;
 }
 
 export async function storedState({ jsm }: Pick<NatsHandle, "jsm">): Promise<StoredState> {
   const { created, state } = await asking("look at the log", jsm.streams.info(STREAM));
-  return { created, lastSeq: state.last_seq, messages: state.messages };
+  return { created, lastSeq: state.last_seq, messages: state.messages, subjects: state.num_subjects ?? 0 };
 }
 
 /**
@@ -43,17 +44,20 @@ export async function* readStored(
 }
 
 /**
- * A direct get is answered by any member, perhaps one that was cut off a moment ago, and then not at all; the other by the
- * log's leader, if the cluster has a leader, too. One of the two mostly works while members fail.
+ * A direct get is answered by any member, perhaps one that is behind, or one that was cut off a moment ago and then not at
+ * all; the other by the log's leader, if the cluster has a leader, too. One of the two mostly works while members fail.
  */
 async function messageFrom(jsm: NatsHandle["jsm"], seq: number): Promise<StoredMsg> {
   // The library's types do not know the pair, the server does.
   const query: unknown = { seq, next_by_subj: `${SUBJECT_ROOT}.>` };
   const message = await asking(
     `read the log at ${seq}`,
-    jsm.direct.getMessage(STREAM, query as DirectMsgRequest).catch(() => jsm.streams.getMessage(STREAM, query as MsgRequest)),
+    jsm.direct
+      .getMessage(STREAM, query as DirectMsgRequest)
+      .catch(() => null)
+      .then((found) => found ?? jsm.streams.getMessage(STREAM, query as MsgRequest)),
   );
-  if (message === null) throw new Error(`Cannot read the log at ${seq}: the member that was asked has nothing from there on`);
+  if (message === null) throw new Error(`Cannot read the log at ${seq}: no member that answers has anything from there on`);
   return message;
 }
 

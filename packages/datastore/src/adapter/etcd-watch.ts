@@ -15,6 +15,7 @@ export interface WatchLog {
 const REOPEN_MS = 200;
 /** A member that was cut off takes the stream and says nothing. */
 const CONFIRM_MS = 3000;
+const SECOND_LOOK_MS = 100;
 /** gRPC's code. */
 const DEADLINE_EXCEEDED = 4;
 const LOG_EACH = 150;
@@ -89,18 +90,21 @@ async function openStream(client: EtcdClient, o: Opening): Promise<AsyncIterable
     queue.push({ kind: "broken", reason: String(error) });
     return queue;
   }
+  let unconfirmed: ReturnType<typeof setTimeout> | undefined;
   const stop = () => {
     clearTimeout(unconfirmed);
     queue.end();
     stream.end(); // before cancel: etcd3 takes an error on a writable stream for a dead host
     stream.cancel();
   };
-  const unconfirmed = setTimeout(() => {
+  const giveUp = () => {
     // As an error of the stream, from which etcd3 learns that this member is to be left out for a while.
     const late = new Error(`etcd did not confirm the watch within ${CONFIRM_MS / 1000} s`);
     (stream as unknown as EventEmitter).emit("error", Object.assign(late, { code: DEADLINE_EXCEEDED }));
     stop();
-  }, CONFIRM_MS);
+  };
+  // With a second look, for a confirmation that came while this process was busy.
+  unconfirmed = setTimeout(() => (unconfirmed = setTimeout(giveUp, SECOND_LOOK_MS)), CONFIRM_MS);
   o.signal.addEventListener("abort", stop, { once: true });
   const broken = (reason: string) => {
     clearTimeout(unconfirmed);
