@@ -67,8 +67,10 @@ export async function forget(ports: Ports, job: Job, unwiring: Promise<Unwiring>
     const free = Promise.all([unwiring, removed]).then(async ([{ found }]) => {
       if (found !== "device") await unwireHost();
     });
-    const [endpoint, address] = await Promise.allSettled([removed, free.then(() => delegateDel(ports, { conf, call, node, datastore }))]);
-    if (endpoint.status === "fulfilled") await unwireHost();
+    const givenBack = free.then(() => delegateDel(ports, { conf, call, node, datastore }));
+    const [pair, endpoint, address] = await Promise.allSettled([unwiring, removed, givenBack]);
+    // A pair that could not be taken from the pod's side goes from the host's.
+    if (pair.status === "rejected" && endpoint.status === "fulfilled") await unwireHost();
     for (const outcome of [endpoint, address]) if (outcome.status === "rejected") throw outcome.reason;
   });
 }

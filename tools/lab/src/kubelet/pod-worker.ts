@@ -7,7 +7,7 @@ import { exec, mustExec } from "../adapter/exec.ts";
 import type { Attachment, CniRuntime } from "./cni.ts";
 import { commandOf } from "./images.ts";
 import { type PodContainer, type PodSpec, renderStatus, renderWaiting } from "./pod-spec.ts";
-import { startContainer, startTicks } from "./process.ts";
+import { lastLineOf, startContainer, startTicks } from "./process.ts";
 import type { PodRecord, ProcessRecord, Records } from "./records.ts";
 
 export interface WorkerPorts {
@@ -122,9 +122,10 @@ export class PodWorker {
     const argv = commandOf(container, { folder, pod: spec.name, node });
     const env = { HOSTNAME: spec.name, POD_IP: r.ips[0] ?? "", NODE_NAME: node, ...container.env };
     const logFile = `${folder}/${container.name}.log`;
+    const lastSaid = before === undefined ? undefined : lastLineOf(logFile);
     const pid = startContainer({ netns: r.netns, pod: spec.name, resolvConf: spec.ownDns ? "" : resolvConf, argv, env, logFile });
     const restarts = before === undefined ? 0 : before.restarts + 1;
-    log.info("container started", { pod: `${spec.namespace}/${spec.name}`, container: container.name, pid, restarts });
+    log.info("container started", { pod: `${spec.namespace}/${spec.name}`, container: container.name, pid, restarts, lastSaid });
     return { container: container.name, pid, startTicks: startTicks(pid) ?? "", restarts, startedAt: new Date().toISOString() };
   }
 

@@ -50,3 +50,12 @@ export function startContainer(options: {
   if (child.pid === undefined) throw new Error(`Cannot start container of ${options.pod}: ${options.argv.join(" ")}`);
   return child.pid;
 }
+
+/** What a container that ended said last. */
+export function lastLineOf(logFile: string): string | undefined {
+  try {
+    return readFileSync(logFile, "utf8").trimEnd().split("\n").at(-1)?.slice(-300);
+  } catch {
+    return undefined; // it has no log
+  }
+}
