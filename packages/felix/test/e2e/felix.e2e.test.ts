@@ -30,7 +30,7 @@ const first: readonly AnyObject[] = [
 describe.for(["nft", "legacy"] as const)("felix with iptables-%s", (backend) => {
   let node: TestNode;
   let felix: ReturnType<TestNode["startFelix"]>;
-  const save = (table = "filter") => node.sh(`iptables-${backend}-save -t ${table}`);
+  const save = (table = "filter") => node.sh(`iptables-${backend}-save -t ${table} | grep -v "^#"`);
   const ping = (): boolean => {
     try {
       node.inPod("client", `busybox ping -c 1 -W 1 ${WEB.ip}`);
