@@ -2,8 +2,10 @@ import type { Logger } from "@calico/daemon";
 import { pause } from "@calico/daemon";
 import { JetStreamApiError, type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
+import type { NodeConnectionOptions } from "@nats-io/transport-node";
+import { isRefusal, reasonOf } from "../domain/nats-reason.ts";
 import { withIdentity } from "./nats-identity.ts";
+import { connect } from "./nats-transport.ts";
 
 export interface NatsOptions {
   /** `nats://HOST:PORT` or `tls://HOST:PORT` each. */
@@ -79,6 +81,14 @@ export function openNats(options: NatsOptions): Nats {
   let last: NatsConnection | undefined; // also while it tries to reconnect
   let connected = Promise.withResolvers<NatsHandle>();
   connected.promise.catch(() => {}); // who waits for it sees the error
+  let told = ""; // while nats.js tries by itself to get the connection back
+
+  const onFault = (error: Error) => {
+    const reason = reasonOf(error);
+    if (last === undefined || handle !== undefined || reason === told) return;
+    told = reason;
+    log.warn("nats not reachable, trying again", { server: last.getServer(), reason });
+  };
 
   const lostConnection = () => {
     if (handle === undefined) return;
@@ -98,6 +108,7 @@ export function openNats(options: NatsOptions): Nats {
         lostConnection();
       } else if (status.type === "reconnect") {
         log.info("nats connected again", { server: status.server });
+        told = "";
         handle = opened;
         connected.resolve(opened);
       } else if (status.type === "error") {
@@ -108,7 +119,7 @@ export function openNats(options: NatsOptions): Nats {
 
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
-      const opened = await dial(options, closing.signal);
+      const opened = await dial(options, onFault, closing.signal);
       if (opened === undefined) break;
       log.info("nats connected", { server: opened.nc.getServer() });
       await follow(opened);
@@ -136,11 +147,7 @@ export function openNats(options: NatsOptions): Nats {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    rehome() {
-      const { nc } = handle ?? {};
-      const others = options.servers.length > 1 || (nc?.info?.connect_urls?.length ?? 0) > 1;
-      if (others) void nc?.reconnect().catch((error: unknown) => log.warn("nats server not left", { error }));
-    },
+    rehome: () => leaveServer(handle?.nc, options),
     async close() {
       closing.abort();
       lostConnection();
@@ -150,10 +157,16 @@ export function openNats(options: NatsOptions): Nats {
   };
 }
 
+function leaveServer(nc: NatsConnection | undefined, { servers, log }: NatsOptions): void {
+  const others = servers.length > 1 || (nc?.info?.connect_urls?.length ?? 0) > 1;
+  if (others) void nc?.reconnect().catch((error: unknown) => log.warn("nats server not left", { error }));
+}
+
 /** nats.js gives up on a server that refuses the login; so does it not when we dial. Undefined once `signal` fired. */
-async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHandle | undefined> {
+async function dial(options: NatsOptions, onFault: (error: Error) => void, signal: AbortSignal): Promise<NatsHandle | undefined> {
   const { servers, name, log } = options;
   for (let attempt = 1; !signal.aborted; attempt++) {
+    const heard: { first?: Error; refusal?: Error } = {};
     try {
       const nc = await connect({
         servers: [...servers],
@@ -167,6 +180,11 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
         ignoreAuthErrorAbort: true,
         noAsyncTraces: true, // an Error for each request, for its stack, was a tenth of the leader's time
         ...withIdentity(options.connection, servers),
+        onFault(error) {
+          heard.first ??= error;
+          if (isRefusal(error)) heard.refusal = error;
+          onFault(error);
+        },
       });
       const handle = {
         nc,
@@ -179,26 +197,13 @@ async function dial(options: NatsOptions, signal: AbortSignal): Promise<NatsHand
     } catch (error) {
       if (signal.aborted) break;
       const delayMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempt - 1, 6));
+      const why = heard.refusal ?? (error instanceof Error && error.name === "TimeoutError" ? heard.first : undefined) ?? error;
       if (attempt === 1 || attempt % 10 === 0)
-        log.warn("nats not reachable, trying again", { servers, attempt, reason: reasonOf(error), error });
+        log.warn("nats not reachable, trying again", { servers, attempt, reason: reasonOf(why), error: why });
       await pause(delayMs, signal);
     }
   }
   return undefined;
-}
-
-/** The text of a refusal, and what to do about it where TLS is the cause. */
-function reasonOf(error: unknown): string {
-  const texts = [error, (error as { cause?: unknown } | undefined)?.cause].filter((e) => e instanceof Error).map(({ message }) => message);
-  const text = texts.join(": ");
-  if (/unable to verify|self.signed|UnknownIssuer|unable to get/i.test(text))
-    return `the server's certificate was not issued by the authority in --nats-ca (${text})`;
-  if (/certificate required|bad certificate|handshake failure/i.test(text))
-    return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
-  if (/altname/i.test(text)) return `the server's certificate is not for a host of --nats (${text})`;
-  if (/authorization violation/i.test(text))
-    return `the server refused the login; see --nats-user, --nats-password-file, --nats-creds (${text})`;
-  return text;
 }
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
