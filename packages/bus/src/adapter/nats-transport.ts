@@ -39,9 +39,9 @@ class SteadyTransport extends NodeTransport {
 
   override setupHandlers(): void {
     const { socket } = this;
-    const { onFault } = this.options as Options;
+    const { onFault } = this.options as Partial<Options>; // the factory is the process's: nats.js may connect by itself, too
     super.setupHandlers();
-    socket.on("error", onFault);
+    socket.on("error", (error) => onFault?.(error));
     // It said so when nobody was there to hear it.
     if (socket.errored) socket.emit("error", socket.errored);
     if (socket.destroyed) socket.emit("close");

@@ -81,12 +81,12 @@ export function openNats(options: NatsOptions): Nats {
   let last: NatsConnection | undefined; // also while it tries to reconnect
   let connected = Promise.withResolvers<NatsHandle>();
   connected.promise.catch(() => {}); // who waits for it sees the error
-  let told = ""; // while nats.js tries by itself to get the connection back
+  const told = new Set<string>(); // while nats.js tries by itself to get the connection back
 
   const onFault = (error: Error) => {
     const reason = reasonOf(error);
-    if (last === undefined || handle !== undefined || reason === told) return;
-    told = reason;
+    if (last === undefined || handle !== undefined || told.has(reason) || (told.size > 0 && !isRefusal(error))) return;
+    told.add(reason);
     log.warn("nats not reachable, trying again", { server: last.getServer(), reason });
   };
 
@@ -103,12 +103,12 @@ export function openNats(options: NatsOptions): Nats {
     last = opened.nc;
     connected.resolve(opened);
     for await (const status of opened.nc.status()) {
-      if (status.type === "disconnect") {
+      if (status.type === "disconnect" && handle !== undefined) {
         log.warn("nats disconnected", { server: status.server });
         lostConnection();
-      } else if (status.type === "reconnect") {
+      } else if (status.type === "reconnect" && handle === undefined) {
         log.info("nats connected again", { server: status.server });
-        told = "";
+        told.clear();
         handle = opened;
         connected.resolve(opened);
       } else if (status.type === "error") {

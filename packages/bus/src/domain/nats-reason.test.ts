@@ -4,7 +4,10 @@ import { reasonOf } from "./nats-reason.ts";
 test.for<{ text: string; reason: RegExp }>([
   { text: "received fatal alert: BadCertificate", reason: /refused this client's certificate; see --nats-cert and --nats-key/ }, // Deno
   { text: "received fatal alert: CertificateExpired", reason: /refused this client's certificate/ },
-  { text: "40CD2C23:error:0A000412:SSL routines:ssl3_read_bytes:ssl/tls alert bad certificate:", reason: /refused this client's cert/ }, // Node
+  {
+    text: "40CD2C23:error:0A000412:SSL routines:ssl3_read_bytes:ssl/tls alert bad certificate:",
+    reason: /refused this client's certificate.*\(error:0A/,
+  }, // Node
   { text: "error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:rec_layer_s3.c:918", reason: /refused this client's cert/ },
   { text: "invalid peer certificate: UnknownIssuer", reason: /not issued by the authority in --nats-ca/ },
   { text: "unable to verify the first certificate", reason: /not issued by the authority in --nats-ca/ },

@@ -6,7 +6,10 @@ export function isRefusal(error: unknown): boolean {
 /** Why a connection to NATS failed, and what to do about it where it is ours to do. */
 export function reasonOf(error: unknown): string {
   const texts = [error, (error as { cause?: unknown } | undefined)?.cause].filter((e) => e instanceof Error).map(({ message }) => message);
-  const text = texts.join(": ").trim();
+  const text = texts
+    .join(": ")
+    .trim()
+    .replace(/\b[0-9A-F]{8,}:(?=error:)/g, ""); // OpenSSL's thread
   if (/unable to verify|self.signed|UnknownIssuer|unable to get/i.test(text))
     return `the server's certificate was not issued by the authority in --nats-ca (${text})`;
   if (isRefusal(error)) return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
