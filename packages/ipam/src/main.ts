@@ -2,12 +2,11 @@
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
-import { daemonCommand, exitClean, makeLogger, makeMetrics, serveHealth, untilSignal } from "@calico/daemon";
+import { daemonCommand, exitClean, listenUnix, makeLogger, makeMetrics, readLines, serveHealth, untilSignal } from "@calico/daemon";
 import type { DaemonOptions } from "@calico/daemon";
 import { etcdAccess } from "@calico/datastore";
 import { prefixOf } from "@calico/model";
 import { openTarget, targetOf } from "./adapter/open-store.ts";
-import { listenUnix, readLines } from "./adapter/unix-socket.ts";
 import { targetKey } from "./domain/protocol.ts";
 import type { EtcdTarget } from "./domain/protocol.ts";
 import { METRICS } from "./metrics.ts";

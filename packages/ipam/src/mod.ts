@@ -24,7 +24,6 @@ export type {
 export type { Block, BlockAttribute, HostReserve } from "./domain/block.ts";
 export { openIpamClient, type IpamClient, type IpamClientOptions } from "./adapter/socket-client.ts";
 export { openTarget, targetOf } from "./adapter/open-store.ts";
-export { connectUnix, listenUnix, readLines, type UnixServer } from "./adapter/unix-socket.ts";
 export { endpointsOf, targetKey, type EtcdTarget } from "./domain/protocol.ts";
 export { makeKeyedLock, type KeyedLock } from "./service/keyed-lock.ts";
 export { makeTargetCache } from "./service/serve.ts";

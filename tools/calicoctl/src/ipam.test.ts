@@ -40,6 +40,20 @@ async function world() {
   return { cli, ipam };
 }
 
+test("ipam check: an address that is given while it reads makes no leaked handle", async () => {
+  const { cli, ipam } = await world();
+  const list = cli.store.list.bind(cli.store);
+  cli.store.list = async (prefix, options) => {
+    const answer = await list(prefix, options);
+    if (prefix.includes("/block/") || prefix.includes("assignment")) await ipam.assignIp({ node: "n1", ip: "10.0.0.9", handle: "net.new" });
+    return answer;
+  };
+  const { out } = await cli.run("ipam check --show-problem-ips");
+  expect(await cli.store.get("/calico/ipam/v2/handle/net.new")).toBeDefined();
+  expect(out).toContain("Found 0 handles with no matching IPs (and 3 handles with matches).");
+  expect(out).toContain("Found 0 handles mentioned in blocks with no matching handle resource.");
+});
+
 test("ipam show --show-borrowed: addresses of a block of another node", async () => {
   const { cli } = await world();
   expect((await cli.run("ipam show --show-borrowed")).out).toBe(

@@ -2,11 +2,11 @@
  * `Ipam` over the service's socket, with the library in this process when no service answers.
  */
 import type { Socket } from "node:net";
+import { connectUnix, readLines } from "@calico/daemon";
 import { StoreUnavailable } from "@calico/datastore";
 import { answerSchema, OPERATIONS, parseLine, renderLine } from "../domain/protocol.ts";
 import type { EtcdTarget, Operation, WireAnswer } from "../domain/protocol.ts";
 import type { Ipam } from "../ports.ts";
-import { connectUnix, readLines } from "./unix-socket.ts";
 
 export type IpamClientOptions = {
   readonly socketPath: string;

@@ -1,13 +1,13 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connectUnix, listenUnix, readLines } from "@calico/daemon";
 import { makeFakeStore } from "@calico/datastore/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeIpam } from "../service/ipam.ts";
 import { answerLine } from "../service/serve.ts";
 import { putPool } from "../testing.ts";
 import { openIpamClient } from "./socket-client.ts";
-import { connectUnix, listenUnix, readLines } from "./unix-socket.ts";
 
 let dir: string;
 let path: string;

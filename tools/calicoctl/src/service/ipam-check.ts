@@ -50,19 +50,21 @@ async function load(context: Context, kubeconfig: string | undefined): Promise<{
   const store = await context.store();
   const client = await context.client();
   print("Loading all IPAM blocks...");
-  const { blocks, unread, broken } = readBlocks((await store.list(prefixOf("IPAMBlock"))).items);
+  // All records as of one revision: what is given meanwhile is in all of them, or in none.
+  const { items, revision } = await store.list(prefixOf("IPAMBlock"));
+  const { blocks, unread, broken } = readBlocks(items);
   print(`Found ${blocks.length} IPAM blocks.`);
   for (const block of blocks) print(` IPAM block ${formatCidr(block.cidr)} affinity=${block.affinity ?? "<none>"}:`);
   print(`IPAM blocks record ${blocks.reduce((sum, b) => sum + b.allocations.length - b.unallocated.length, 0)} allocations.\n`);
   const handles = new Map(
-    (await store.list(IPAM_HANDLE_PREFIX)).items.map(({ key, value, modRevision }) => {
+    (await store.list(IPAM_HANDLE_PREFIX, { revision })).items.map(({ key, value, modRevision }) => {
       const handle = parseHandle(value);
       return [key.slice(IPAM_HANDLE_PREFIX.length), { handle: handle.ok ? handle.value : undefined, revision: modRevision }] as const;
     }),
   );
   const affinities = [];
   for (const type of ["host", "virtual"]) {
-    for (const { key, value } of (await store.list(`${IPAM_PREFIX}${type}/`)).items) {
+    for (const { key, value } of (await store.list(`${IPAM_PREFIX}${type}/`, { revision })).items) {
       const { cidr, host } = parseKey(key) ?? {};
       if (cidr !== undefined && host !== undefined) affinities.push({ claimant: `${type}:${host}`, cidr, state: parseAffinity(value) });
     }

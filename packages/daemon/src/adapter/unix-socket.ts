@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
@@ -8,11 +8,13 @@ export interface UnixServer extends AsyncDisposable {
 }
 
 /**
- * Listen on a unix socket that only this user may open, in place of whatever was at `path`.
+ * Listen on a unix socket that only this user may open, in place of what a process that is gone left at `path`. Rejects when another one
+ * serves it: two of them would not know of each other's calls.
  *
  * The socket is made in a folder that nobody else can enter and then moved, so at no time can others connect.
  */
 export async function listenUnix(path: string, onConnection: (socket: Socket) => void): Promise<UnixServer> {
+  if (await isServed(path)) throw new Error(`Cannot listen on ${path}: another process serves it; stop that one first`);
   await mkdir(dirname(path), { recursive: true });
   const folder = await mkdtemp(join(dirname(path), `.${basename(path)}-`));
   const open = new Set<Socket>();
@@ -28,15 +30,32 @@ export async function listenUnix(path: string, onConnection: (socket: Socket) =>
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+  const inode = await inodeOf(path);
   return {
     path,
     async [Symbol.asyncDispose]() {
-      await rm(path, { force: true });
+      if (inode !== undefined && (await inodeOf(path)) === inode) await rm(path, { force: true });
       const closed = new Promise((done) => server.close(done));
       for (const socket of open) socket.destroy();
       await closed;
     },
   };
+}
+
+function isServed(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "EAGAIN")); // its queue is full
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+/** Undefined if there is nothing. */
+async function inodeOf(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.ino;
 }
 
 function listen(server: Server, path: string): Promise<void> {
