@@ -109,7 +109,11 @@ export function openCri(socket: string): Cri {
       const network = status === undefined ? undefined : decode(status).get(5);
       return network === undefined ? "" : (decode(network).get(1)?.toString() ?? "");
     },
-    stop: async (id) => void (await call("StopPodSandbox", [[1, id]])),
+    // containerd loses the answer of a shim that ends just now; a kubelet calls again until it is told that the sandbox is stopped.
+    stop: async (id) => {
+      const tell = () => call("StopPodSandbox", [[1, id]]);
+      await tell().catch((error: Error) => (error.message.includes("ttrpc: closed") ? tell() : Promise.reject(error)));
+    },
     remove: async (id) => void (await call("RemovePodSandbox", [[1, id]])),
     ready: () =>
       call("Version", []).then(
