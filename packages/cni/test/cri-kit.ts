@@ -2,6 +2,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { credentials, makeClientConstructor } from "@grpc/grpc-js";
 import type { MethodDefinition } from "@grpc/grpc-js";
 import { runOrThrow } from "@calico/linux";
@@ -109,10 +110,12 @@ export function openCri(socket: string): Cri {
       const network = status === undefined ? undefined : decode(status).get(5);
       return network === undefined ? "" : (decode(network).get(1)?.toString() ?? "");
     },
-    // containerd loses the answer of a shim that ends just now; a kubelet calls again until it is told that the sandbox is stopped.
-    stop: async (id) => {
-      const tell = () => call("StopPodSandbox", [[1, id]]);
-      await tell().catch((error: Error) => (error.message.includes("ttrpc: closed") ? tell() : Promise.reject(error)));
+    // containerd loses the answer of a shim that ends just then; a kubelet calls again until it is told that the sandbox is stopped.
+    async stop(id) {
+      const lost = (error: Error) => error.message.includes("ttrpc: closed");
+      const tell = () => call("StopPodSandbox", [[1, id]]).catch((error: Error) => (lost(error) ? undefined : Promise.reject(error)));
+      for (const end = Date.now() + 30_000; (await tell()) === undefined; await setTimeout(500))
+        if (Date.now() > end) throw new Error(`containerd cannot stop sandbox ${id}: its shim's answer is lost again and again`);
     },
     remove: async (id) => void (await call("RemovePodSandbox", [[1, id]])),
     ready: () =>
