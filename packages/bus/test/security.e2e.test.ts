@@ -1,6 +1,9 @@
+import { execFile } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect as dial, createServer } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
 import { makeTestPki } from "@calico/datastore/testing";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
@@ -227,6 +230,15 @@ test("a server whose certificate is for another host is not spoken to", async ()
   await expect
     .poll(() => logged.map(({ fields }) => (fields as { reason?: string }).reason).join(), { timeout: 5000 })
     .toContain("the server's certificate is not for a host of --nats");
+});
+
+test.for(["deno", "node"])("a server is left by force, over TLS, on %s", async (runtime) => {
+  const plain = await startNats({ config: tls });
+  opened.push(() => plain.stop());
+  const args = [join(import.meta.dirname, "leaves-server.ts"), ...plain.servers, mine.ca, mine.cert, mine.key];
+  const env = { ...process.env, CALICO_RUNTIME: runtime };
+  const run = promisify(execFile)(join(import.meta.dirname, "../../../setup/run.sh"), args, { env, timeout: 20_000 });
+  await expect(run).resolves.toMatchObject({ stdout: "left, and back\n" });
 });
 
 test("certificates are replaced on both sides: readers and the syncer connect again by themselves", async () => {

@@ -27,10 +27,10 @@ async function startServer(next: (socket: Socket) => unknown) {
 }
 
 /** The first reason that is logged. An error that nobody hears fails the run. */
-async function reasonOf(url: string, caFile = certificate.ca): Promise<unknown> {
+async function reasonOf(url: string, tls: { caFile: string } | null = { caFile: certificate.ca }): Promise<unknown> {
   const told = Promise.withResolvers<unknown>();
   const log = { debug() {}, info() {}, error() {}, warn: (_: string, fields?: { reason?: unknown }) => told.resolve(fields?.reason) };
-  const nats = openNats({ servers: [url], name: "n", log, connection: { tls: { caFile } } });
+  const nats = openNats({ servers: [url], name: "n", log, connection: { ...(tls && { tls }) } });
   const reason = await told.promise;
   await nats.close();
   return reason;
@@ -46,7 +46,7 @@ test("nats: a server that hangs up while our certificates are read is only a fai
     await setTimeout(50); // until the client has learned of it; too short a time would only pass too easily
     reading.resolve();
   });
-  expect(await reasonOf(server.url, ca)).toMatch(/the server hung up/);
+  expect(await reasonOf(server.url, { caFile: ca })).toMatch(/the server hung up/);
   await reading.promise;
 });
 
@@ -57,4 +57,23 @@ test("nats: a server that wants a certificate says so, and we say it too", async
     secured.on("error", () => {});
   });
   expect(await reasonOf(server.url)).toMatch(/refused this client's certificate; see --nats-cert and --nats-key/);
+});
+
+test("nats: a server with TLS, and nothing said of TLS here: the system's authorities are held against it", async () => {
+  const identity = { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) };
+  using server = await startServer((socket) => new TLSSocket(socket, { isServer: true, ...identity }).on("error", () => {}));
+  expect(await reasonOf(server.url, null)).toMatch(/not issued by the authority in --nats-ca/);
+});
+
+test("nats: a server that says nothing costs no socket", async () => {
+  let open = 0;
+  const mute = createServer((socket) => {
+    open++;
+    socket.on("error", () => {}).on("close", () => open--);
+    socket.resume();
+  });
+  await once(mute.listen(0, "127.0.0.1"), "listening");
+  expect(await reasonOf(`nats://127.0.0.1:${(mute.address() as AddressInfo).port}`)).toBe("timeout");
+  await expect.poll(() => open).toBe(0);
+  mute.close();
 });

@@ -27,8 +27,28 @@ class SteadyTransport extends NodeTransport {
     return opened(heard(connectTcp(port, hostname)).setNoDelay(true), "connect");
   }
 
+  override async connect(...to: Parameters<NodeTransport["connect"]>): Promise<void> {
+    try {
+      await super.connect(...to);
+    } catch (error) {
+      if (error instanceof Error) (to[1] as Partial<Options>).onFault?.(error);
+      throw error;
+    }
+  }
+
+  /** Without the library's empty write before the end: over TLS, Deno never says that it was written. */
+  override disconnect(): void {
+    void (this as unknown as { _closed(error?: Error, internal?: boolean): Promise<void> })._closed(undefined, false);
+  }
+
+  /** The library keeps the socket of a server that took the connection and said nothing. */
+  override close(error?: Error): Promise<void> {
+    if (!this.connected) this.discard();
+    return super.close(error);
+  }
+
   override async startTLS(): Promise<TLSSocket> {
-    const files = await this.loadClientCerts();
+    const files = this.options.tls ? await this.loadClientCerts() : {};
     if (this.socket.destroyed) throw this.socket.errored ?? new Error(HUNG_UP);
     const given = { ...this.options.tls, ...files } as ConnectionOptions;
     return opened(

@@ -101,6 +101,7 @@ export function openNats(options: NatsOptions): Nats {
   async function follow(opened: NatsHandle): Promise<void> {
     handle = opened;
     last = opened.nc;
+    told.clear();
     connected.resolve(opened);
     for await (const status of opened.nc.status()) {
       if (status.type === "disconnect" && handle !== undefined) {

@@ -9,7 +9,7 @@ export interface UnixServer extends AsyncDisposable {
 
 /**
  * Listen on a unix socket that only this user may open, in place of what a process that is gone left at `path`. Rejects when another one
- * serves it: two of them would not know of each other's calls.
+ * serves it already: two of them would not know of each other's calls.
  *
  * The socket is made in a folder that nobody else can enter and then moved, so at no time can others connect.
  */
@@ -23,14 +23,15 @@ export async function listenUnix(path: string, onConnection: (socket: Socket) =>
     socket.once("close", () => open.delete(socket));
     onConnection(socket);
   });
+  let inode: number | undefined;
   try {
     await listen(server, join(folder, "s"));
     await chmod(join(folder, "s"), 0o600);
+    inode = await inodeOf(join(folder, "s"));
     await rename(join(folder, "s"), path);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  const inode = await inodeOf(path);
   return {
     path,
     async [Symbol.asyncDispose]() {

@@ -50,7 +50,7 @@ async function load(context: Context, kubeconfig: string | undefined): Promise<{
   const store = await context.store();
   const client = await context.client();
   print("Loading all IPAM blocks...");
-  // All records as of one revision: what is given meanwhile is in all of them, or in none.
+  // Blocks, handles and affinities as of one revision: an address that is given meanwhile is in all of them, or in none.
   const { items, revision } = await store.list(prefixOf("IPAMBlock"));
   const { blocks, unread, broken } = readBlocks(items);
   print(`Found ${blocks.length} IPAM blocks.`);
