@@ -97,8 +97,9 @@ function startExercise(cluster: Cluster, o: { readonly sources: string; readonly
 
 test.concurrent.for([
   { sources: "both", limitMs: 30_000 },
-  // nats-server 2.9 takes 4 to 9 s for each round of an election, one for its own leader and one for the log's; it has no setting for that.
-  { sources: "log alone", limitMs: 60_000 },
+  // nats-server 2.9 takes 4 to 9 s for each round of an election, one for its own leader and one for the log's; it has no setting for that,
+  // and on a busy machine round after round can fail: over 60 s were seen.
+  { sources: "log alone", limitMs: 120_000 },
 ])(
   "members killed and cut off in turn, agents with $sources: nothing acknowledged is lost, nothing is applied twice",
   { timeout: 600_000 },
