@@ -8,7 +8,7 @@ import { setTimeout } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
 import { makeTestPki } from "@calico/datastore/testing";
 import { afterAll, expect, test } from "vitest";
-import { openNats } from "./nats.ts";
+import { openNats } from "../src/adapter/nats.ts";
 
 const pki = makeTestPki();
 const certificate = pki.issue("nats");
