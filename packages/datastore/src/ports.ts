@@ -95,7 +95,10 @@ export interface Store extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** The store did not answer, or answered with a fault. Whether a write happened is in `outcome`. */
+/**
+ * The store did not answer, or answered with a fault. Whether a write happened is in `outcome`: `unknown` stays so after a read that does not
+ * see it, as the write may yet take effect. Only a compare-and-swap that succeeds on what it would have changed rules it out.
+ */
 export class StoreUnavailable extends Error {
   override readonly name = "StoreUnavailable";
   readonly outcome: "notApplied" | "unknown";

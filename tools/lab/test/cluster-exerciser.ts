@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { openFeed } from "@calico/bus";
 import { makeLogger } from "@calico/daemon";
-import { openEtcd } from "@calico/datastore";
+import { type KeyValue, openEtcd, StoreUnavailable } from "@calico/datastore";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 
@@ -24,7 +24,7 @@ const feed = openFeed({
 
 const applied = new Map<string, { n: number; revision: number }>();
 const faults: string[] = [];
-let [acked, events, unknown] = [0, 0, 0];
+let [acked, events, unknown, late] = [0, 0, 0, 0];
 const ackedOf = new Map<string, { n: number; revision: number }>();
 
 const following = (async () => {
@@ -44,32 +44,51 @@ const following = (async () => {
   }
 })();
 
-/** One key, counted up by one writer: a lost answer is looked up before going on. */
+/** One try to write: `by` tells apart what two tries wrote for the same `n`. */
+type Counted = { readonly n: number; readonly by: number };
+
+/**
+ * One key, counted up by one writer. After a lost answer the key is read before going on. That read does not settle the write: it may still
+ * take effect after it (etcd proposes what it took before its leader was lost), and then the next try finds a conflict with ourselves.
+ */
 async function count(key: string): Promise<void> {
+  const lost = new Set<number>(); // the tries without an answer
   let at = (await untilAnswered(() => store.get(key)))?.modRevision ?? 0;
-  for (let n = 1; !stopWriting.signal.aborted;) {
+  for (let n = 1, by = 1; !stopWriting.signal.aborted; by++) {
+    const goOnFrom = (found: KeyValue | undefined) => {
+      const have = found === undefined ? { n: 0 } : (JSON.parse(found.value) as Counted);
+      const least = ackedOf.get(key)?.n ?? 0;
+      if (have.n < least) faults.push(`${key}: ${least} was acknowledged, etcd has ${have.n}`);
+      at = found?.modRevision ?? 0;
+      n = have.n + 1;
+    };
     try {
-      const value = JSON.stringify({ n });
+      const value = JSON.stringify({ n, by } satisfies Counted);
       const done = at === 0 ? await store.create(key, value) : await store.update(key, value, at);
-      if (!done.ok) throw new Error(`somebody else wrote ${key}: ${JSON.stringify(done.error)}`);
-      at = done.value.modRevision;
+      if (done.ok) {
+        at = done.value.modRevision;
+        ackedOf.set(key, { n, revision: at });
+        acked++;
+        n++;
+      } else {
+        const current = "current" in done.error ? done.error.current : undefined;
+        if (current === undefined || !lost.has((JSON.parse(current.value) as Counted).by))
+          throw new Error(
+            `somebody else wrote ${key}, or an answered write was repeated: ${JSON.stringify({ n, by, at, error: done.error })}`,
+          );
+        late++;
+        goOnFrom(current);
+      }
     } catch (error) {
-      if (!(error instanceof Error && error.name === "StoreUnavailable")) {
+      if (!(error instanceof StoreUnavailable)) {
         faults.push(String(error));
         return;
       }
+      if (error.outcome === "unknown") lost.add(by);
       unknown++;
-      const found = await untilAnswered(() => store.get(key));
-      const have = found === undefined ? 0 : (JSON.parse(found.value) as { n: number }).n;
-      at = found?.modRevision ?? 0;
-      const least = ackedOf.get(key)?.n ?? 0;
-      if (have < least) faults.push(`${key}: ${least} was acknowledged, etcd has ${have}`);
-      n = have + 1;
+      goOnFrom(await untilAnswered(() => store.get(key)));
       continue;
     }
-    ackedOf.set(key, { n, revision: at });
-    acked++;
-    n++;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -126,6 +145,7 @@ console.log(
     applied: Object.fromEntries(own),
     inStore,
     unknown,
+    late,
     caughtUpMs,
   }),
 );
