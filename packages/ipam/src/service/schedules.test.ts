@@ -1,8 +1,9 @@
 /**
  * No schedule of several clients, each asked for several things at once, with stale memories and stale views of pools and configuration, crashes before and after
- * any operation on the store, pools, reservations and nodes that come and go, gives an address twice, loses one, or leaves
+ * any operation on the store, answers lost by who lives on (the write done at once or at any later time), pools, reservations and nodes that come and go, gives an address twice, loses one, or leaves
  * records that contradict each other. In the end everything can be given back, and then nothing is left.
  */
+import { StoreUnavailable } from "@calico/datastore";
 import { makeFakeStore } from "@calico/datastore/testing";
 import type { FakeStore } from "@calico/datastore/testing";
 import fc from "fast-check";
@@ -85,6 +86,9 @@ const processes = fc.array(
     diesAfter: fc.option(fc.integer({ min: 0, max: 25 }), { nil: Infinity }),
     /** The operation that it dies in is done, and nobody hears of it. */
     answerLost: fc.boolean(),
+    /** It lives on without the answers to these of its operations on the store: done at once, or at any later time. */
+    unanswered: fc.uniqueArray(fc.integer({ min: 0, max: 25 }), { maxLength: 3 }),
+    isLate: fc.boolean(),
     /** It sees pools, configuration and claims as they were when it began. */
     isBehind: fc.boolean(),
     /** The size of the pool's blocks as it knows it, where the pool is made anew. */
@@ -98,6 +102,8 @@ type Process = {
   bursts: readonly (readonly Action[])[];
   diesAfter: number;
   answerLost: boolean;
+  unanswered: readonly number[];
+  isLate: boolean;
   isBehind: boolean;
   blockSize: number;
 };
@@ -125,16 +131,27 @@ function withSize(store: FakeStore, blockSize: number): Pick<FakeStore, "get" | 
   };
 }
 
-/** A store whose every operation waits for the scheduler, and which ends its process after so many of them. */
-function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: Pick<Process, "diesAfter" | "answerLost">) {
-  let left = diesAfter;
+/** A store whose every operation waits for the scheduler, whose answers can be lost, and which ends its process after so many operations. */
+function schedule(
+  store: FakeStore,
+  s: fc.Scheduler,
+  faults: Pick<Process, "diesAfter" | "answerLost" | "unanswered" | "isLate">,
+  late: Late,
+) {
+  let [left, at] = [faults.diesAfter, 0];
   const step = async <T>(action: () => Promise<T>): Promise<T> => {
     const dies = left-- <= 0;
-    if (dies && !answerLost) throw new Death();
+    const isLost = faults.unanswered.includes(at++);
+    if (dies && !faults.answerLost) throw new Death();
     await s.schedule(Promise.resolve());
-    const answer = await action();
-    if (dies) throw new Death();
-    return answer;
+    if (isLost && faults.isLate) late.push(s.schedule(Promise.resolve()).then(action));
+    else {
+      const answer = await action();
+      if (dies) throw new Death();
+      if (!isLost) return answer;
+    }
+    unanswered++;
+    throw dies ? new Death() : new StoreUnavailable("no answer", { outcome: "unknown" });
   };
   return {
     get: (key: string) => step(() => store.get(key)),
@@ -142,6 +159,11 @@ function schedule(store: FakeStore, s: fc.Scheduler, { diesAfter, answerLost }: 
     txn: (txn: Parameters<FakeStore["txn"]>[0]) => step(() => store.txn(txn)),
   };
 }
+
+const NO_FAULT = { diesAfter: Infinity, answerLost: false, unanswered: [], isLate: false };
+
+/** What the store does after it was given up. */
+type Late = Promise<unknown>[];
 
 type Journal = { readonly owned: { ip: string; handle: string }[]; readonly released: Set<string> };
 
@@ -200,18 +222,18 @@ function makeClock() {
   return { now: () => (ms += 40_000) };
 }
 
-async function live(world: World, s: fc.Scheduler, p: Process, journal: Journal) {
-  const { store } = world;
+async function live(world: World & { readonly late: Late }, s: fc.Scheduler, p: Process, journal: Journal) {
+  const { store, late } = world;
   const clock = makeClock();
   const onGroup = (calls: number) => void (groups += calls > 1 ? 1 : 0);
   const reader = world.isRemade ? withSize(store, p.blockSize) : p.isBehind ? frozen(store) : undefined;
-  let ipam = makeIpam({ store: schedule(store, s, p), clock, onGroup, ...(reader === undefined ? {} : { reader }) });
+  let ipam = makeIpam({ store: schedule(store, s, p, late), clock, onGroup, ...(reader === undefined ? {} : { reader }) });
   for (const burst of p.bursts) {
     const done = await Promise.allSettled(burst.map((a) => perform(ipam, { node: p.node, ...world }, a, journal)));
     const failed = done.flatMap((d) => (d.status === "rejected" ? [d.reason as unknown] : []));
-    for (const e of failed) if (!(e instanceof Death)) throw e;
-    if (failed.length > 0) {
-      ipam = makeIpam({ store: schedule(store, s, { diesAfter: Infinity, answerLost: false }), clock });
+    for (const e of failed) if (!(e instanceof Death || e instanceof StoreUnavailable)) throw e;
+    if (failed.some((e) => e instanceof Death)) {
+      ipam = makeIpam({ store: schedule(store, s, NO_FAULT, late), clock });
     }
   }
 }
@@ -229,6 +251,7 @@ async function leavesNothing(store: FakeStore): Promise<void> {
 
 let explored = 0;
 let groups = 0;
+let unanswered = 0;
 
 test(`ipam: ${RUNS} schedules of up to four processes keep every address single and every record true`, { timeout: 600_000 }, async () => {
   await fc.assert(
@@ -246,7 +269,9 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
           JSON.stringify(strict ? { strict_affinity: true, auto_allocate_blocks: true } : { auto_allocate_blocks: true }),
         );
         const journal: Journal = { owned: [], released: new Set() };
-        await s.waitFor(Promise.all(all.map((p) => live({ store, blockSize, isRemade }, s, p, journal))));
+        const late: Late = [];
+        await s.waitFor(Promise.all(all.map((p) => live({ store, blockSize, isRemade, late }, s, p, journal))));
+        await s.waitFor(Promise.all(late));
 
         expect(disagreements(store.dump())).toEqual([]);
         const reader = makeIpam({ store });
@@ -264,7 +289,10 @@ test(`ipam: ${RUNS} schedules of up to four processes keep every address single 
     ),
     { numRuns: RUNS },
   );
-  console.log(`${explored} schedules explored, with ${groups} transactions of several calls`);
+  console.log(
+    `${explored} schedules explored, with ${groups} transactions of several calls and ${unanswered} answers lost by who lived on`,
+  );
   expect(explored).toBeGreaterThanOrEqual(RUNS);
   expect(groups).toBeGreaterThan(0);
+  expect(unanswered).toBeGreaterThan(0);
 });
