@@ -9,6 +9,14 @@ export { openReporter, type Reporter, type ReporterOptions } from "./adapter/rep
 export { openReports, type Report, type ReportsOptions } from "./adapter/reports.ts";
 export { type HistoryMessage, type HistoryOptions, type LogHistory, openHistory } from "./adapter/history.ts";
 export { type NatsAccess, natsConnection } from "./adapter/nats-access.ts";
-export { type NatsUser, type Permissions, permissionsFor, type Principal, renderAuthorization, type Role } from "./domain/permissions.ts";
+export {
+  type NatsUser,
+  type Permissions,
+  permissionsFor,
+  type Principal,
+  renderAuthorization,
+  type Role,
+  ROLES,
+} from "./domain/permissions.ts";
 export { escapeToken } from "./domain/subject.ts";
 export { openPast, type Past, type PastMessage, type PastOptions } from "./adapter/past.ts";

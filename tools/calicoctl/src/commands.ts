@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { addIpamCommands } from "./ipam-commands.ts";
 import type { Context } from "./ports.ts";
+import type { NatsFormat } from "./service/nats-permissions.ts";
 
 /** Makes the context of the command that runs; the program ends it. */
 export type OpenContext = (flags: {
@@ -190,6 +191,26 @@ function addOtherCommands(program: Command, add: Add): void {
     const { version } = await import("./service/cluster.ts");
     await version(context, { client: options["client"] === true });
   }).option("--client", "this program's only");
+  const nats = program.command("nats").description("The event log's servers.");
+  add(
+    nats,
+    "permissions <role/name...>",
+    "Print what a NATS server must let these bearers of credentials do.",
+    async ({ io }, options, [bearers]) => {
+      const { natsPermissions } = await import("./service/nats-permissions.ts");
+      const format = options["output"] as unknown as NatsFormat;
+      await natsPermissions(io, { bearers: Array.isArray(bearers) ? (bearers as readonly string[]) : [], format });
+    },
+  )
+    .addOption(
+      new Option("-o, --output <format>", "the server's configuration, commands of nsc, or data")
+        .choices(["conf", "nsc", "json", "yaml"])
+        .default("conf"),
+    )
+    .addHelpText(
+      "after",
+      "\nROLE is node, syncer, controller or reader; NAME is the --node of the process (replay: calico-replay, calicoctl: calicoctl).",
+    );
   const datastore = program.command("datastore").description("The datastore as a whole.");
   const migrate = datastore.command("migrate").description("Lock the datastore while it is migrated.");
   for (const lock of [true, false]) {

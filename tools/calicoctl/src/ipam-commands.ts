@@ -1,4 +1,5 @@
 /** `calicoctl ipam …`. Source: calico calicoctl/commands/ipam. */
+import { natsAccessOptions } from "@calico/daemon";
 import { Option } from "commander";
 import type { Command } from "commander";
 import type { Context, NatsFlags } from "./ports.ts";
@@ -91,7 +92,6 @@ function addChange(ipam: Command, add: Add): void {
 }
 
 function addExplain(ipam: Command, add: Add): void {
-  const flags = ["nats-ca", "nats-cert", "nats-key", "nats-creds", "nats-user", "nats-password-file"];
   const explain = add(
     ipam,
     "explain <ip>",
@@ -102,5 +102,8 @@ function addExplain(ipam: Command, add: Add): void {
       await ipamExplain(context, { ip: String(ip), servers: nats === undefined ? [] : nats.split(","), flags: options as NatsFlags });
     },
   ).addOption(new Option("--nats <urls>", "the event log's servers, comma separated; without them only what is now").env("NATS_URL"));
-  for (const flag of flags) explain.option(`--${flag} <value>`, "as of the daemons");
+  explain.addOption(
+    new Option("--nats-name <name>", "the name that the NATS credentials were made for").env("NODENAME").default("calicoctl"),
+  );
+  for (const option of natsAccessOptions()) explain.addOption(option);
 }

@@ -19,7 +19,7 @@ export interface Io {
 }
 
 /** How the event log lets one in. */
-export type NatsFlags = Omit<NatsAccess, "node">;
+export type NatsFlags = Omit<NatsAccess, "node"> & { readonly natsName?: string };
 
 /** What a command runs with. The datastore is connected to by whoever asks for it first. */
 export interface Context {

@@ -14,6 +14,7 @@ test.for<{ text: string; reason: RegExp }>([
   { text: "write EPIPE", reason: /hung up; .* see --nats-cert \(write EPIPE\)$/ },
   { text: "Hostname/IP does not match certificate's altnames", reason: /not for a host of --nats/ },
   { text: "Authorization Violation", reason: /refused the login; see --nats-user/ },
+  { text: "User Authentication Expired", reason: /refused the login; .*--nats-creds \(User Authentication Expired\)$/ },
   { text: "timeout\n", reason: /^timeout$/ },
 ])("why nats is not reachable: $text", ({ text, reason }) => {
   expect(reasonOf(new Error(text))).toMatch(reason);

@@ -1,6 +1,17 @@
 /** A server's refusal of our certificate, as OpenSSL and as rustls put it. */
-export function isRefusal(error: unknown): boolean {
+function isCertificateRefusal(error: unknown): boolean {
   return error instanceof Error && /alert.*(certificate|unknown.?ca)|handshake failure/i.test(error.message);
+}
+
+/** A server's refusal of our login, at first or when its time is over. Source: nats-server's `-ERR` texts. */
+export function isLoginRefusal(error: unknown): boolean {
+  return error instanceof Error && LOGIN_REFUSAL.test(error.message);
+}
+
+const LOGIN_REFUSAL = /authorization violation|authentication (expired|revoked)/i;
+
+export function isRefusal(error: unknown): boolean {
+  return isCertificateRefusal(error) || isLoginRefusal(error);
 }
 
 /** Why a connection to NATS failed, and what to do about it where it is ours to do. */
@@ -12,11 +23,10 @@ export function reasonOf(error: unknown): string {
     .replace(/\b[0-9A-F]{8,}:(?=error:)/g, ""); // OpenSSL's thread
   if (/unable to verify|self.signed|UnknownIssuer|unable to get/i.test(text))
     return `the server's certificate was not issued by the authority in --nats-ca (${text})`;
-  if (isRefusal(error)) return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
+  if (isCertificateRefusal(error)) return `the server refused this client's certificate; see --nats-cert and --nats-key (${text})`;
   if (/EPIPE|ECONNRESET|EPERM/.test(text))
     return `the server hung up; where it does so at once over TLS, it may not accept this client's certificate: see --nats-cert (${text})`;
   if (/altname/i.test(text)) return `the server's certificate is not for a host of --nats (${text})`;
-  if (/authorization violation/i.test(text))
-    return `the server refused the login; see --nats-user, --nats-password-file, --nats-creds (${text})`;
+  if (LOGIN_REFUSAL.test(text)) return `the server refused the login; see --nats-user, --nats-password-file, --nats-creds (${text})`;
   return text;
 }

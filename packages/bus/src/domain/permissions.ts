@@ -8,7 +8,8 @@
 import { escapeToken, HEARTBEAT_SUBJECT, inboxPrefixOf, STREAM, SUBJECT_ROOT, TAIL_SUBJECT } from "./subject.ts";
 
 /** A node's agents, the syncers, kube-controllers, and who only looks: an operator's tools, replay. */
-export type Role = "node" | "syncer" | "controller" | "reader";
+export const ROLES = ["node", "syncer", "controller", "reader"] as const;
+export type Role = (typeof ROLES)[number];
 
 export interface Principal {
   readonly role: Role;
@@ -92,8 +93,8 @@ function ownLog(stream: string): readonly string[] {
 
 export interface NatsUser extends Principal {
   readonly user: string;
-  /** A bcrypt hash as `nats server passwd` or `htpasswd -B` makes, or the password itself. */
-  readonly password: string;
+  /** The password itself, or its bcrypt hash that begins with `$2a$`; or which variable of the server's environment has it. */
+  readonly password: string | { readonly env: string };
 }
 
 /** The `authorization` block of nats-server's configuration: who may log in, and what each may do. */
@@ -104,8 +105,9 @@ export function renderAuthorization(users: readonly NatsUser[]): string {
 function renderUser(user: NatsUser): string {
   const { publish, subscribe } = permissionsFor(user);
   const list = (subjects: readonly string[]) => subjects.map(quote).join(", ");
+  const password = typeof user.password === "string" ? quote(user.password) : `$${user.password.env}`;
   return [
-    `    { user: ${quote(user.user)}, password: ${quote(user.password)},`,
+    `    { user: ${quote(user.user)}, password: ${password},`,
     `      permissions: { publish: { allow: [${list(publish.allow)}] },`,
     `                     subscribe: { allow: [${list(subscribe.allow)}] } } }`,
   ].join("\n");

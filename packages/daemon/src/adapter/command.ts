@@ -66,24 +66,33 @@ export function daemonCommand(
       }),
     );
   if (defaults.kubeconfig) program.addOption(new Option("--kubeconfig <file>", "how to reach the Kubernetes API").env("KUBECONFIG"));
-  for (const [flags, env, about] of ACCESS_FLAGS) program.addOption(new Option(flags, about).env(env));
+  for (const [flags, env, about] of ETCD_ACCESS_FLAGS) program.addOption(new Option(flags, about).env(env));
+  for (const option of natsAccessOptions()) program.addOption(option);
   return program;
 }
 
-/** How to be let in by etcd and NATS. Names of etcd's as calico libcalico-go/lib/apiconfig. */
-const ACCESS_FLAGS: readonly (readonly [flags: string, env: string, about: string])[] = [
+/** How to be let in by etcd. Names as calico libcalico-go/lib/apiconfig. */
+const ETCD_ACCESS_FLAGS: readonly (readonly [flags: string, env: string, about: string])[] = [
   ["--etcd-ca <file>", "ETCD_CA_CERT_FILE", "certificates that etcd's own must chain to (PEM)"],
   ["--etcd-cert <file>", "ETCD_CERT_FILE", "this daemon's certificate for etcd (PEM); read again when it changes"],
   ["--etcd-key <file>", "ETCD_KEY_FILE", "key of --etcd-cert (PEM)"],
   ["--etcd-user <name>", "ETCD_USERNAME", "etcd user"],
   ["--etcd-password-file <file>", "ETCD_PASSWORD_FILE", "password of --etcd-user; or in the environment as ETCD_PASSWORD"],
+];
+
+const NATS_ACCESS_FLAGS: typeof ETCD_ACCESS_FLAGS = [
   ["--nats-ca <file>", "NATS_CA_FILE", "certificates that the NATS servers' own must chain to (PEM)"],
-  ["--nats-cert <file>", "NATS_CERT_FILE", "this daemon's certificate for NATS (PEM); read again at each connection"],
+  ["--nats-cert <file>", "NATS_CERT_FILE", "certificate to show NATS (PEM); read again at each connection"],
   ["--nats-key <file>", "NATS_KEY_FILE", "key of --nats-cert (PEM)"],
-  ["--nats-creds <file>", "NATS_CREDS_FILE", "NATS credentials (JWT and seed)"],
+  ["--nats-creds <file>", "NATS_CREDS_FILE", "NATS credentials (JWT and seed); read again at each connection"],
   ["--nats-user <name>", "NATS_USER", "NATS user"],
   ["--nats-password-file <file>", "NATS_PASSWORD_FILE", "password of --nats-user; or in the environment as NATS_PASSWORD"],
 ];
+
+/** How to be let in by NATS: of daemons and tools alike. */
+export function natsAccessOptions(): readonly Option[] {
+  return NATS_ACCESS_FLAGS.map(([flags, env, about]) => new Option(flags, about).env(env));
+}
 
 /** A flag that is a whole number, with its environment variable: every flag has one. */
 export function numberOption(

@@ -52,7 +52,13 @@ async function openLog(servers: readonly string[], flags: NatsFlags): Promise<Pa
   const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   try {
-    return await openPast({ servers, name: "calicoctl", log, signal, connection: natsConnection({ ...flags, node: "calicoctl" }) });
+    return await openPast({
+      servers,
+      name: "calicoctl",
+      log,
+      signal,
+      connection: natsConnection({ ...flags, node: flags.natsName ?? "calicoctl" }),
+    });
   } catch (cause) {
     const why = signal.aborted ? `nobody answers there within ${LOG_TIMEOUT_MS / 1000} s` : String(cause);
     throw new CliError(`cannot read the event log at ${servers.join(",")}: ${why}`, { cause });

@@ -1,5 +1,6 @@
 /** Options that commands share, and their parsing. */
 import type { NatsAccess } from "@calico/bus";
+import { natsAccessOptions } from "@calico/daemon";
 import { isKind, type Kind, KINDS, parseCidr, type Cidr } from "@calico/model";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { parsePoint, type Point, POINT_HELP } from "../domain/point.ts";
@@ -26,18 +27,9 @@ export function withSource(command: Command): Command {
   command.addOption(
     new Option("--nats-name <name>", "the name that the NATS credentials were made for").env("NODENAME").default("calico-replay"),
   );
-  for (const [flags, env, about] of ACCESS) command.addOption(new Option(flags, about).env(env));
+  for (const option of natsAccessOptions()) command.addOption(option);
   return command;
 }
-
-const ACCESS = [
-  ["--nats-ca <file>", "NATS_CA_FILE", "certificates that the servers' own must chain to (PEM)"],
-  ["--nats-cert <file>", "NATS_CERT_FILE", "certificate to show them (PEM)"],
-  ["--nats-key <file>", "NATS_KEY_FILE", "key of --nats-cert (PEM)"],
-  ["--nats-creds <file>", "NATS_CREDS_FILE", "NATS credentials (JWT and seed)"],
-  ["--nats-user <name>", "NATS_USER", "NATS user"],
-  ["--nats-password-file <file>", "NATS_PASSWORD_FILE", "password of --nats-user; or in the environment as NATS_PASSWORD"],
-] as const;
 
 export function kindOption(): Option {
   return new Option("--kind <kinds>", "only these kinds, comma separated, such as NetworkPolicy or networkpolicies").argParser(kinds);
