@@ -4,7 +4,8 @@ import process from "node:process";
 import { makeLogger } from "@calico/daemon";
 import { etcdAccess } from "@calico/datastore";
 import { openWorld } from "./adapter/compose.ts";
-import { hostLocalAddresses } from "./adapter/host-local-data.ts";
+import { openHostLocal } from "./adapter/host-local.ts";
+import { podsOn } from "./adapter/kube.ts";
 import { readInput } from "./adapter/stdin.ts";
 import { VARIABLES } from "./domain/env.ts";
 import type { Environment } from "./domain/env.ts";
@@ -28,7 +29,9 @@ const readStdin = () => readInput(process.stdin, STDIN_DEADLINE_MS);
 process.exitCode = flag === undefined ? await run() : await runFlag(flag);
 
 async function runFlag(flag: string): Promise<number> {
-  await using world = openWorld({ runDir, defaultEtcd: targetOfEnvironment(process.env), agentKubeconfig: undefined });
+  const { auth } = etcdAccess({ etcdUser: process.env["ETCD_USERNAME"], etcdPasswordFile: process.env["ETCD_PASSWORD_FILE"] });
+  const defaultEtcd = targetOfEnvironment(process.env);
+  await using world = openWorld({ runDir, defaultEtcd, agentKubeconfig: undefined, ...(auth && { etcdAuth: auth }) });
   const {
     exit,
     stdout = "",
@@ -38,7 +41,8 @@ async function runFlag(flag: string): Promise<number> {
     flag,
     readStdin,
     env: process.env,
-    hostLocalAddresses,
+    hostLocal: openHostLocal(process.env["CALICO_HOST_LOCAL_DIR"]),
+    podsOn: (node) => podsOn(process.env["KUBECONFIG"], node),
   });
   process.stderr.write(stderr);
   await new Promise((resolve) => process.stdout.write(stdout, resolve));

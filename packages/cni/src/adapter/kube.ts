@@ -1,12 +1,12 @@
 /** Pods and namespaces from the API server that the configuration names. */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { isNotFound, KubeError, loadKubeconfig, openKubeClient, RESOURCES, tokenExpiresAtMs } from "@calico/kube-client";
+import { isNotFound, KubeError, loadConfig, loadKubeconfig, openKubeClient, RESOURCES, tokenExpiresAtMs } from "@calico/kube-client";
 import type { KubeClient, KubeConfig, KubeObject, ResourceType } from "@calico/kube-client";
 import { CniFault } from "../domain/fault.ts";
 import type { Netconf } from "../domain/netconf.ts";
 import type { TokenExpiry } from "../domain/token-health.ts";
-import { podCidrs, podFacts, vmiFacts } from "../domain/pod.ts";
-import type { NamespaceFacts, PodFacts } from "../domain/pod.ts";
+import { podCidrs, podFacts, podOnNode, vmiFacts } from "../domain/pod.ts";
+import type { NamespaceFacts, PodFacts, PodOnNode } from "../domain/pod.ts";
 import type { Ports } from "../ports.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -73,6 +73,17 @@ export function openKubeClients(o: { readonly agentKubeconfig: string | undefine
       for (const client of clients.values()) client.close();
     },
   };
+}
+
+/** The node's pods; `kubeconfig` undefined: the service account of the pod that this runs in. */
+export async function podsOn(kubeconfig: string | undefined, node: string): Promise<readonly PodOnNode[]> {
+  const client = openKubeClient(loadConfig(kubeconfig), { timeoutMs: TIMEOUT_MS });
+  try {
+    const { items } = await client.list(RESOURCES.pods, { fieldSelector: `spec.nodeName=${node}` });
+    return items.flatMap((pod) => podOnNode(pod) ?? []);
+  } finally {
+    client.close();
+  }
 }
 
 type Place = { readonly namespace: string; readonly name: string };

@@ -113,3 +113,25 @@ export function podCidrs(json: unknown): readonly string[] {
   const { spec } = nodeSchema.parse(json);
   return spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : []);
 }
+
+/** A pod with its addresses, as the API server has it. */
+export type PodOnNode = { readonly namespace: string; readonly name: string; readonly ips: readonly string[]; readonly isOver: boolean };
+
+const placedSchema = z.object({
+  metadata: z.object({ name: z.string(), namespace: z.string() }),
+  status: z
+    .object({
+      phase: z.string().optional(),
+      podIP: z.string().optional(),
+      podIPs: z.array(z.object({ ip: z.string().optional() })).nullish(),
+    })
+    .nullish(),
+});
+
+/** The place of a Pod object; undefined if it has no address. */
+export function podOnNode(json: unknown): PodOnNode | undefined {
+  const { metadata, status } = placedSchema.parse(json);
+  const ips = [status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)].flatMap((ip) => (ip ? [ip] : []));
+  const isOver = status?.phase === "Succeeded" || status?.phase === "Failed";
+  return ips.length === 0 ? undefined : { namespace: metadata.namespace, name: metadata.name, ips: [...new Set(ips)], isOver };
+}

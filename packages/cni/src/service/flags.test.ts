@@ -2,13 +2,22 @@ import { expect, test } from "vitest";
 import { aNetconf, makeFakeWorld } from "../testing.ts";
 import { answerFlag } from "./flags.ts";
 import type { FlagCall } from "./flags.ts";
+import type { HostLocal } from "./host-local-move.ts";
+
+/** `[address, container]` each; undefined: no folder. */
+function hostLocalOf(held: readonly (readonly [string, string])[] | undefined): HostLocal {
+  return {
+    leave: async (move) => held && (await move({ list: () => held.map(([ip, containerId]) => ({ ip, containerId })), forget: () => {} })),
+  };
+}
 
 const call: FlagCall = {
   plugin: "calico",
   flag: "-t",
   readStdin: async () => aNetconf(),
   env: { KUBERNETES_NODE_NAME: "node1" },
-  hostLocalAddresses: () => [],
+  hostLocal: hostLocalOf(undefined),
+  podsOn: async () => [],
 };
 
 test.for<{ name: string; call: Partial<FlagCall>; want: RegExp }>([
@@ -17,11 +26,26 @@ test.for<{ name: string; call: Partial<FlagCall>; want: RegExp }>([
   { name: "-t, a datastore that can be worked on", call: {}, want: /^0 $/ },
   { name: "-t is the main plugin's", call: { plugin: "calico-ipam" }, want: /^2 calico-ipam: unknown flag -t\nUsage/ },
   { name: "-t, no configuration", call: { readStdin: async () => "" }, want: /^1 \{"cniVersion":"1.1.0","code":100,.*JSON/ },
-  { name: "-upgrade, nothing of host-local", call: { plugin: "calico-ipam", flag: "-upgrade" }, want: /^0 .*node1 holds no addresses/ },
+  {
+    name: "-upgrade, nothing of host-local",
+    call: { plugin: "calico-ipam", flag: "-upgrade" },
+    want: /^0 .*node1 has nothing of host-local/,
+  },
   {
     name: "-upgrade, pods with addresses of host-local",
-    call: { plugin: "calico-ipam", flag: "-upgrade", hostLocalAddresses: () => ["10.0.0.2", "10.0.0.3"] },
-    want: /^1 .*holds 2 addresses of host-local \(10.0.0.2, 10.0.0.3\); .*drain/,
+    call: {
+      ...{ plugin: "calico-ipam", flag: "-upgrade", hostLocal: hostLocalOf([["192.200.0.2", "c2"]]) },
+      podsOn: async () => [{ namespace: "default", name: "nginx", ips: ["192.200.0.2"], isOver: false }],
+    },
+    want: /^0 calico-ipam -upgrade: moved 192.200.0.2 of default\/nginx\n.*node1 has no addresses of host-local any more\n$/,
+  },
+  {
+    name: "-upgrade, the API server is away",
+    call: {
+      ...{ plugin: "calico-ipam", flag: "-upgrade", hostLocal: hostLocalOf([["192.200.0.2", "c2"]]) },
+      podsOn: () => Promise.reject(new Error("Cannot list pods: connect ECONNREFUSED")),
+    },
+    want: /^1 calico-ipam -upgrade: Cannot list pods: connect ECONNREFUSED .*host-local keeps the others/,
   },
   {
     name: "-upgrade, no node's name",

@@ -1,14 +1,15 @@
 /**
  * The executables called with a flag in place of a command.
  *
- * Source: calico cni-plugin/pkg/plugin/plugin.go (-v, -t), pkg/ipamplugin/ipam_plugin.go (-upgrade). Deviation: nothing is migrated: a node that
- * holds addresses of host-local is refused, as pods on it would share theirs with new ones.
+ * Source: calico cni-plugin/pkg/plugin/plugin.go (-v, -t), pkg/ipamplugin/ipam_plugin.go (-upgrade).
  */
 import { CniFault, errorObject } from "../domain/fault.ts";
 import { parseNetconf, versionOfBroken } from "../domain/netconf.ts";
+import type { PodOnNode } from "../domain/pod.ts";
 import { OWN_VERSION, PLUGIN_VERSION } from "../domain/version.ts";
 import type { Ports } from "../ports.ts";
 import { targetOf } from "./etcd-target.ts";
+import { type HostLocal, moveFromHostLocal } from "./host-local-move.ts";
 import { checkReady } from "./identity.ts";
 
 export type FlagOutcome = { readonly exit: number; readonly stdout?: string; readonly stderr?: string };
@@ -18,24 +19,27 @@ export type FlagCall = {
   readonly flag: string;
   readonly readStdin: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Addresses that host-local gave to pods of this node. */
-  readonly hostLocalAddresses: () => readonly string[];
+  readonly hostLocal: HostLocal;
+  readonly podsOn: (node: string) => Promise<readonly PodOnNode[]>;
 };
 
 const USAGE = `Usage: calico -v | -t < CONFIGURATION
        calico-ipam -v | -upgrade
 -v        print the version
 -t        say whether the datastore of the configuration on standard input can be worked on: exit code 0, or 1 and an error of code 100
--upgrade  for the init container of a DaemonSet: exit code 0 when this node holds no addresses of host-local (KUBERNETES_NODE_NAME: the node)
+-upgrade  for the init container of a DaemonSet: the addresses that host-local gave to this node's pods become calico-ipam's, and host-local
+          gives no more of that network; can be run again (KUBERNETES_NODE_NAME: the node; KUBECONFIG, else the pod's service account)
 Without a flag: a CNI plugin, called by a container runtime.
 `;
 
-export async function answerFlag(ports: Pick<Ports, "datastoreOf">, call: FlagCall): Promise<FlagOutcome> {
+type FlagPorts = Pick<Ports, "datastoreOf" | "kernel" | "clock">;
+
+export async function answerFlag(ports: FlagPorts, call: FlagCall): Promise<FlagOutcome> {
   const key = `${call.plugin} ${call.flag.replace(/^--/, "-")}`;
   if (key.endsWith(" -v")) return { exit: 0, stdout: `${PLUGIN_VERSION}\n` };
   if (key.endsWith(" -h") || key.endsWith(" -help")) return { exit: 0, stdout: USAGE };
   if (key === "calico -t") return await testDatastore(ports, await call.readStdin());
-  if (key === "calico-ipam -upgrade") return upgrade(call);
+  if (key === "calico-ipam -upgrade") return await upgrade(ports, call);
   return { exit: 2, stderr: `${call.plugin}: unknown flag ${call.flag}\n${USAGE}` };
 }
 
@@ -50,15 +54,19 @@ async function testDatastore(ports: Pick<Ports, "datastoreOf">, stdin: string): 
   }
 }
 
-function upgrade({ env, hostLocalAddresses }: FlagCall): FlagOutcome {
+async function upgrade(ports: FlagPorts, { env, hostLocal, podsOn }: FlagCall): Promise<FlagOutcome> {
+  const says = (text: string) => `calico-ipam -upgrade: ${text}\n`;
   const node = env["KUBERNETES_NODE_NAME"];
-  if (!node) return { exit: 1, stderr: "calico-ipam -upgrade: KUBERNETES_NODE_NAME is not set, expected the node's name\n" };
-  const held = hostLocalAddresses();
-  if (held.length === 0) return { exit: 0, stderr: `calico-ipam -upgrade: node ${node} holds no addresses of host-local, nothing to do\n` };
-  const some = held.slice(0, 5).join(", ");
-  const what = `node ${node} holds ${held.length} addresses of host-local (${some}${held.length > 5 ? ", …" : ""})`;
-  return {
-    exit: 1,
-    stderr: `calico-ipam -upgrade: ${what}; they are not migrated: drain the node, so that its pods are given up, and start it again\n`,
-  };
+  if (!node) return { exit: 1, stderr: says("KUBERNETES_NODE_NAME is not set, expected the node's name") };
+  try {
+    const { ipam } = ports.datastoreOf(undefined);
+    const done = await moveFromHostLocal({ ipam, host: ports.kernel.host(), hostLocal, podsOn, nowMs: () => ports.clock.now() }, node);
+    if (done === undefined) return { exit: 0, stderr: says(`node ${node} has nothing of host-local, nothing to do`) };
+    return { exit: 0, stderr: [...done, `node ${node} has no addresses of host-local any more`].map(says).join("") };
+  } catch (e) {
+    return {
+      exit: 1,
+      stderr: says(`${e instanceof Error ? e.message : String(e)} (addresses that were moved stay moved; host-local keeps the others)`),
+    };
+  }
 }

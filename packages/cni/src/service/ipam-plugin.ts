@@ -135,7 +135,7 @@ async function machineAdd(
 }
 
 /** An ADD that was cut off after the address was given: asked for again, it is the container's already. */
-async function isOurs(ipam: Ipam, ip: string, handle: string): Promise<boolean> {
+export async function isOurs(ipam: Pick<Ipam, "ownerOf">, ip: string, handle: string): Promise<boolean> {
   const owner = await ipam.ownerOf(ip);
   return owner.ok && owner.value.handle === handle;
 }
@@ -172,7 +172,7 @@ function attributesOf({ call, node }: { call: CniCall; node: string }, nowMs: nu
 }
 
 /** A time as Go prints it, in UTC. */
-function goTime(ms: number): string {
+export function goTime(ms: number): string {
   return `${new Date(ms).toISOString().replace("T", " ").replace("Z", "")} +0000 UTC`;
 }
 

@@ -1,0 +1,145 @@
+/** `calico-ipam -upgrade` beside the real host-local, on a real etcd; the API server is a page of pods. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { openEtcd, resourceClient } from "@calico/datastore";
+import { startEtcd } from "@calico/datastore/testing";
+import { makeIpam } from "@calico/ipam";
+import { putPool } from "@calico/ipam/testing";
+import { afterAll, beforeEach, expect, test } from "vitest";
+
+const ROOT = new URL("../../..", import.meta.url).pathname;
+const dir = mkdtempSync(join(tmpdir(), `cni-upgrade-${process.pid}-`));
+const folder = join(dir, "k8s-pod-network");
+const etcd = await startEtcd();
+const store = openEtcd({ endpoints: etcd.endpoints });
+await resourceClient(store).ensureInitialized();
+await putPool(store, "p", { cidr: "10.77.0.0/16", blockSize: 26 });
+const ipam = makeIpam({ store });
+
+const asked: string[] = [];
+let pods: readonly { readonly name: string; readonly ip: string }[] = [];
+let open: Promise<void> = Promise.resolve();
+const api = createServer((request, response) => {
+  asked.push(request.url ?? "");
+  const items = pods.map(({ name, ip }) => ({ metadata: { name, namespace: "default" }, status: { podIP: ip, podIPs: [{ ip }] } }));
+  const list = JSON.stringify({ kind: "PodList", apiVersion: "v1", metadata: { resourceVersion: "1" }, items });
+  void open.then(() => response.writeHead(200, { "content-type": "application/json" }).end(list));
+});
+await new Promise<void>((resolve) => api.listen(0, "127.0.0.1", resolve));
+const kubeconfig = join(dir, "kubeconfig");
+const server = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
+writeFileSync(
+  kubeconfig,
+  `apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: "${server}"}}]\nusers: [{name: u, user: {}}]\n`,
+);
+
+afterAll(async () => {
+  api.close();
+  await store.close();
+  await etcd.stop();
+  rmSync(dir, { recursive: true });
+});
+beforeEach(async () => {
+  for (const container of ["c-web", "c-1"]) await ipam.releaseByHandle(`k8s-pod-network.${container}`);
+  for (const path of [folder, `${folder}.retired`]) rmSync(path, { recursive: true, force: true });
+  open = Promise.resolve();
+});
+
+async function ended(child: ChildProcess) {
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, "exit")]);
+  return { code: code as number | null, stdout, stderr };
+}
+
+async function hostLocal(command: "ADD" | "DEL", container: string) {
+  const env = { CNI_COMMAND: command, CNI_CONTAINERID: container, CNI_NETNS: "/x", CNI_IFNAME: "eth0", CNI_PATH: "/usr/lib/cni" };
+  const child = spawn("/usr/lib/cni/host-local", { env: { ...process.env, ...env } });
+  const ranges = [[{ subnet: "10.77.3.0/24" }]];
+  child.stdin.end(JSON.stringify({ cniVersion: "0.3.1", name: "k8s-pod-network", ipam: { type: "host-local", dataDir: dir, ranges } }));
+  const { code, stdout } = await ended(child);
+  const json = JSON.parse(stdout || "{}") as { ips?: { address: string }[]; msg?: string };
+  return { code, ip: json.ips?.[0]?.address.split("/")[0] ?? "", msg: json.msg };
+}
+
+function upgrade(env: Readonly<Record<string, string>> = {}) {
+  const own = {
+    KUBERNETES_NODE_NAME: "node1",
+    KUBECONFIG: kubeconfig,
+    ETCD_ENDPOINTS: etcd.endpoints.join(),
+    CALICO_HOST_LOCAL_DIR: folder,
+  };
+  return ended(spawn(join(ROOT, "dist/cni/calico-ipam"), ["-upgrade"], { env: { ...process.env, CALICO_RUN_DIR: dir, ...own, ...env } }));
+}
+
+test("the addresses that host-local gave become the pods' in IPAM, and host-local gives none any more", async () => {
+  const [web, gone] = [await hostLocal("ADD", "c-web"), await hostLocal("ADD", "c-gone")];
+  expect([web.code, gone.code]).toEqual([0, 0]);
+  pods = [{ name: "web", ip: web.ip }];
+  const first = await upgrade();
+  expect(first, first.stderr).toMatchObject({ code: 0 });
+  expect(first.stderr).toContain(`moved ${web.ip} of default/web`);
+  expect(first.stderr).toContain(`gave up ${gone.ip}: no pod and no route`);
+  expect(asked.at(-1)).toContain("fieldSelector=spec.nodeName%3Dnode1");
+  const owner = await ipam.ownerOf(web.ip);
+  expect(owner.ok && owner.value).toMatchObject({
+    handle: "k8s-pod-network.c-web",
+    attrs: { node: "node1", pod: "web", namespace: "default" },
+  });
+  expect((await ipam.ownerOf(gone.ip)).ok).toBe(false);
+  expect([statSync(folder).isFile(), readdirSync(dir).sort()]).toEqual([true, ["k8s-pod-network", "kubeconfig"]]);
+  expect(await hostLocal("ADD", "c-late")).toMatchObject({ code: 1, msg: expect.stringContaining("not a directory") as string });
+  expect(await upgrade()).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing to do") as string });
+});
+
+test("a call of host-local waits while addresses are moved, and is then refused", async () => {
+  const { ip } = await hostLocal("ADD", "c-1");
+  pods = [{ name: "one", ip }];
+  const gate = Promise.withResolvers<void>();
+  open = gate.promise;
+  const before = asked.length;
+  const moving = upgrade();
+  await expect.poll(() => asked.length, { timeout: 10_000 }).toBeGreaterThan(before);
+  let isOver = false;
+  const late = hostLocal("ADD", "c-2").finally(() => (isOver = true));
+  await expect.poll(() => waitsForLock(), { timeout: 5000 }).toBe(true);
+  expect(isOver).toBe(false);
+  gate.resolve();
+  const { code, stderr } = await moving;
+  expect(code, stderr).toBe(0);
+  expect(await late).toMatchObject({ code: 1, msg: expect.stringContaining("not a directory") as string });
+});
+
+/** A process of host-local is in flock(2) for our folder: the kernel lists those that wait with an arrow. */
+function waitsForLock(): boolean {
+  const { ino } = statSync(join(folder, "lock"));
+  return readFileSync("/proc/locks", "utf8")
+    .split("\n")
+    .some((line) => line.includes("->") && line.includes(`:${ino} `));
+}
+
+test("what cannot be moved leaves host-local as it was", async () => {
+  const { ip } = await hostLocal("ADD", "c-3");
+  pods = [{ name: "three", ip }];
+  const failed = await upgrade({ KUBECONFIG: join(dir, "missing") });
+  expect(failed).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^calico-ipam -upgrade: .*missing.*host-local keeps the others/) as string,
+  });
+  expect(readdirSync(folder)).toContain(ip);
+  expect((await hostLocal("ADD", "c-4")).code).toBe(0);
+  expect((await hostLocal("DEL", "c-4")).code).toBe(0);
+});
+
+test("a call that ended between its two last steps is finished by the next", async () => {
+  mkdirSync(folder);
+  writeFileSync(join(folder, "lock"), "");
+  renameSync(folder, `${folder}.retired`);
+  expect((await upgrade()).code).toBe(0);
+  expect([statSync(folder).isFile(), readdirSync(dir).sort()]).toEqual([true, ["k8s-pod-network", "kubeconfig"]]);
+});
