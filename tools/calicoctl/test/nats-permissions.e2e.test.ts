@@ -1,8 +1,10 @@
 /** What `calicoctl nats permissions` prints, taken by a real nats-server. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import process from "node:process";
 import { promisify } from "node:util";
 import { startNats } from "@calico/bus/testing";
+import { startEtcd } from "@calico/datastore/testing";
 import { connect } from "@nats-io/transport-node";
 import { expect, test, vi } from "vitest";
 
@@ -31,6 +33,26 @@ test("nats permissions: a server with that configuration knows each by its passw
     await nc.close();
   } finally {
     await nats.stop();
+  }
+});
+
+test("ipam explain: a reader is let in by the name that its permissions were made for", async () => {
+  const { stdout } = await permissions("reader/look");
+  vi.stubEnv("NATS_PASSWORD_LOOK", "secret");
+  const [etcd, nats] = await Promise.all([startEtcd(), startNats({ config: stdout })]);
+  try {
+    const flags = ["--etcd", etcd.endpoints.join(), "--nats", nats.servers.join(), "--nats-user", "look"];
+    const explain = (...more: readonly string[]) =>
+      run(join(repository, "setup/run.sh"), ["tools/calicoctl/src/main.ts", "ipam", "explain", "10.0.0.1", ...flags, ...more], {
+        env: { ...process.env, NATS_PASSWORD: "secret" },
+      });
+    await expect(explain()).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/cannot read the event log.*see --nats-name/) as string,
+    });
+    expect((await explain("--nats-name", "look")).stdout).toContain("History: the event log knows nothing of it");
+  } finally {
+    await Promise.all([etcd.stop(), nats.stop()]);
   }
 });
 

@@ -51,18 +51,18 @@ async function openLog(servers: readonly string[], flags: NatsFlags): Promise<Pa
   const { natsConnection, openPast } = await import("@calico/bus");
   const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
   const log = { debug() {}, info() {}, warn() {}, error() {} };
-  try {
-    return await openPast({
-      servers,
-      name: "calicoctl",
-      log,
-      signal,
-      connection: natsConnection({ ...flags, node: flags.natsName ?? "calicoctl" }),
-    });
-  } catch (cause) {
-    const why = signal.aborted ? `nobody answers there within ${LOG_TIMEOUT_MS / 1000} s` : String(cause);
+  const cannot = (cause: unknown): never => {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    const advice = /permissions violation.*_INBOX/i.test(said) ? "; the credentials were made for another name, see --nats-name" : "";
+    const why = cause === signal.reason ? `nobody answers there within ${LOG_TIMEOUT_MS / 1000} s` : `${said}${advice}`;
     throw new CliError(`cannot read the event log at ${servers.join(",")}: ${why}`, { cause });
-  }
+  };
+  const connection = natsConnection({ ...flags, node: flags.natsName ?? "calicoctl" });
+  const past = await openPast({ servers, name: "calicoctl", log, signal, connection }).catch(cannot);
+  return {
+    read: (stream, filter) => past.read(stream, filter).catch(cannot),
+    [Symbol.asyncDispose]: () => past[Symbol.asyncDispose](),
+  };
 }
 
 async function open(io: Io, flags: GlobalFlags): Promise<Store> {
