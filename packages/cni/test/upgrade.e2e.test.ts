@@ -1,7 +1,7 @@
 /** `calico-ipam -upgrade` beside the real host-local, on a real etcd; the API server is a page of pods. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -47,8 +47,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 });
 beforeEach(async () => {
-  for (const container of ["c-web", "c-1"]) await ipam.releaseByHandle(`k8s-pod-network.${container}`);
-  for (const path of [folder, `${folder}.retired`]) rmSync(path, { recursive: true, force: true });
+  for (const container of ["c-web", "c-1", "c-2", "c-5", "c-7"]) await ipam.releaseByHandle(`k8s-pod-network.${container}`);
+  rmSync(folder, { recursive: true, force: true });
   open = Promise.resolve();
 });
 
@@ -67,37 +67,46 @@ async function hostLocal(command: "ADD" | "DEL", container: string) {
   return { code, ip: json.ips?.[0]?.address.split("/")[0] ?? "", msg: json.msg };
 }
 
-function upgrade(env: Readonly<Record<string, string>> = {}) {
+function startUpgrade(env: Readonly<Record<string, string>> = {}) {
   const own = {
     KUBERNETES_NODE_NAME: "node1",
     KUBECONFIG: kubeconfig,
     ETCD_ENDPOINTS: etcd.endpoints.join(),
     CALICO_HOST_LOCAL_DIR: folder,
   };
-  return ended(spawn(join(ROOT, "dist/cni/calico-ipam"), ["-upgrade"], { env: { ...process.env, CALICO_RUN_DIR: dir, ...own, ...env } }));
+  return spawn(join(ROOT, "dist/cni/calico-ipam"), ["-upgrade"], { env: { ...process.env, CALICO_RUN_DIR: dir, ...own, ...env } });
 }
+
+const upgrade = (env?: Readonly<Record<string, string>>) => ended(startUpgrade(env));
+
+const REFUSED = { code: 1, msg: "no such file or directory" };
+const files = () => readdirSync(folder).sort();
+const ownerOf = async (ip: string) => {
+  const owner = await ipam.ownerOf(ip);
+  return owner.ok
+    ? `${owner.value.handle} ${owner.value.attrs["namespace"]}/${owner.value.attrs["pod"]} ${owner.value.attrs["node"]}`
+    : undefined;
+};
 
 test("the addresses that host-local gave become the pods' in IPAM, and host-local gives none any more", async () => {
   const [web, gone] = [await hostLocal("ADD", "c-web"), await hostLocal("ADD", "c-gone")];
   expect([web.code, gone.code]).toEqual([0, 0]);
+  const longAgo = new Date(Date.now() - 600_000);
+  utimesSync(join(folder, gone.ip), longAgo, longAgo);
   pods = [{ name: "web", ip: web.ip }];
   const first = await upgrade();
   expect(first, first.stderr).toMatchObject({ code: 0 });
   expect(first.stderr).toContain(`moved ${web.ip} of default/web`);
-  expect(first.stderr).toContain(`gave up ${gone.ip}: no pod and no route`);
+  expect(first.stderr).toContain(`gave up ${gone.ip}: no pod, no endpoint and no route`);
   expect(asked.at(-1)).toContain("fieldSelector=spec.nodeName%3Dnode1");
-  const owner = await ipam.ownerOf(web.ip);
-  expect(owner.ok && owner.value).toMatchObject({
-    handle: "k8s-pod-network.c-web",
-    attrs: { node: "node1", pod: "web", namespace: "default" },
-  });
-  expect((await ipam.ownerOf(gone.ip)).ok).toBe(false);
-  expect([statSync(folder).isFile(), readdirSync(dir).sort()]).toEqual([true, ["k8s-pod-network", "kubeconfig"]]);
-  expect(await hostLocal("ADD", "c-late")).toMatchObject({ code: 1, msg: expect.stringContaining("not a directory") as string });
-  expect(await upgrade()).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing to do") as string });
+  expect(await ownerOf(web.ip)).toBe("k8s-pod-network.c-web default/web node1");
+  expect(await ownerOf(gone.ip)).toBeUndefined();
+  expect(files()).toEqual(["last_reserved_ip.0", "lock"]);
+  expect(await hostLocal("ADD", "c-late")).toMatchObject(REFUSED);
+  expect((await upgrade()).code).toBe(0);
 });
 
-test("a call of host-local waits while addresses are moved, and is then refused", async () => {
+test("a call of host-local that waits is served, and its address stays until its pod is known; later calls are refused", async () => {
   const { ip } = await hostLocal("ADD", "c-1");
   pods = [{ name: "one", ip }];
   const gate = Promise.withResolvers<void>();
@@ -105,14 +114,21 @@ test("a call of host-local waits while addresses are moved, and is then refused"
   const before = asked.length;
   const moving = upgrade();
   await expect.poll(() => asked.length, { timeout: 10_000 }).toBeGreaterThan(before);
-  let isOver = false;
-  const late = hostLocal("ADD", "c-2").finally(() => (isOver = true));
+  const late = hostLocal("ADD", "c-2");
   await expect.poll(() => waitsForLock(), { timeout: 5000 }).toBe(true);
-  expect(isOver).toBe(false);
   gate.resolve();
-  const { code, stderr } = await moving;
-  expect(code, stderr).toBe(0);
-  expect(await late).toMatchObject({ code: 1, msg: expect.stringContaining("not a directory") as string });
+  const second = await late;
+  expect(second.code).toBe(0);
+  const first = await moving;
+  expect(first.code).toBe(1);
+  expect(first.stderr).toContain(`moved ${ip} of default/one`);
+  expect(first.stderr).toMatch(/was given to container c-2 only \d+ s ago.*host-local refuses the network; run this again/);
+  expect(files()).toContain(second.ip);
+  expect(await hostLocal("ADD", "c-3")).toMatchObject(REFUSED);
+  pods = [...pods, { name: "two", ip: second.ip }];
+  const again = await upgrade();
+  expect(again.code, again.stderr).toBe(0);
+  expect(await ownerOf(second.ip)).toBe("k8s-pod-network.c-2 default/two node1");
 });
 
 /** A process of host-local is in flock(2) for our folder: the kernel lists those that wait with an arrow. */
@@ -127,19 +143,48 @@ test("what cannot be moved leaves host-local as it was", async () => {
   const { ip } = await hostLocal("ADD", "c-3");
   pods = [{ name: "three", ip }];
   const failed = await upgrade({ KUBECONFIG: join(dir, "missing") });
-  expect(failed).toMatchObject({
+  expect(failed).toMatchObject({ code: 1, stderr: expect.stringMatching(/^calico-ipam -upgrade: .*missing/) as string });
+  pods = [];
+  const young = await upgrade();
+  expect(young).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/^calico-ipam -upgrade: .*missing.*host-local keeps the others/) as string,
+    stderr: expect.stringMatching(/was given to container c-3 only .*nothing was changed/) as string,
   });
-  expect(readdirSync(folder)).toContain(ip);
+  expect(files()).toEqual([ip, "last_reserved_ip.0", "lock"]);
   expect((await hostLocal("ADD", "c-4")).code).toBe(0);
   expect((await hostLocal("DEL", "c-4")).code).toBe(0);
 });
 
-test("a call that ended between its two last steps is finished by the next", async () => {
-  mkdirSync(folder);
-  writeFileSync(join(folder, "lock"), "");
-  renameSync(folder, `${folder}.retired`);
-  expect((await upgrade()).code).toBe(0);
-  expect([statSync(folder).isFile(), readdirSync(dir).sort()]).toEqual([true, ["k8s-pod-network", "kubeconfig"]]);
+test("killed after host-local was retired: no address is given by anybody, and the next call finishes", async () => {
+  const { ip } = await hostLocal("ADD", "c-5");
+  pods = [{ name: "five", ip }];
+  const before = asked.length;
+  const second = Promise.withResolvers<void>();
+  open = {
+    then: (done: () => void) => (asked.length > before + 1 ? second.promise.then(done) : Promise.resolve().then(done)),
+  } as Promise<void>;
+  const child = startUpgrade();
+  await expect.poll(() => asked.length, { timeout: 10_000 }).toBe(before + 2); // the second look comes when it is retired
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  second.resolve();
+  open = Promise.resolve();
+  expect([files(), await ownerOf(ip)]).toEqual([[ip, "last_reserved_ip.0", "lock"], undefined]);
+  expect(await hostLocal("ADD", "c-6")).toMatchObject(REFUSED);
+  const again = await upgrade();
+  expect(again.code, again.stderr).toBe(0);
+  expect(await ownerOf(ip)).toBe("k8s-pod-network.c-5 default/five node1");
+});
+
+test("two at once; no folder; a link in its place", async () => {
+  const { ip } = await hostLocal("ADD", "c-7");
+  pods = [{ name: "seven", ip }];
+  const both = await Promise.all([upgrade(), upgrade()]);
+  expect(both.map(({ code }) => code)).toEqual([0, 0]);
+  expect(both.filter(({ stderr }) => stderr.includes("moved"))).toHaveLength(1);
+  renameSync(folder, `${folder}.real`);
+  expect(await upgrade()).toMatchObject({ code: 0, stderr: expect.stringContaining("nothing to do") as string });
+  symlinkSync(`${folder}.real`, folder);
+  expect(await upgrade()).toMatchObject({ code: 1, stderr: expect.stringContaining("is no folder") as string });
+  rmSync(`${folder}.real`, { recursive: true });
 });

@@ -102,8 +102,6 @@ function addExplain(ipam: Command, add: Add): void {
       await ipamExplain(context, { ip: String(ip), servers: nats === undefined ? [] : nats.split(","), flags: options as NatsFlags });
     },
   ).addOption(new Option("--nats <urls>", "the event log's servers, comma separated; without them only what is now").env("NATS_URL"));
-  explain.addOption(
-    new Option("--nats-name <name>", "the name that the NATS credentials were made for").env("NODENAME").default("calicoctl"),
-  );
+  explain.addOption(new Option("--nats-name <name>", "the name that the NATS credentials were made for").default("calicoctl"));
   for (const option of natsAccessOptions()) explain.addOption(option);
 }

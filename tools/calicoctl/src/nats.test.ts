@@ -28,6 +28,7 @@ test.for([
   { bearers: "node/", want: "bad name ''" },
   { bearers: "node/a'b", want: "bad name 'a'b'" },
   { bearers: "node/a.b node/a-b", want: "'a-b' and another name would have the same variable NATS_PASSWORD_A_B" },
+  { bearers: "node/a reader/a -o nsc", want: "'a' is there twice" },
   { bearers: "node/a -o toml", want: "Allowed choices are conf, nsc, json, yaml" },
 ])("nats permissions: refuses $bearers", async ({ bearers, want }) => {
   const { code, out, err } = await makeFakeCli().run(`nats permissions ${bearers}`);

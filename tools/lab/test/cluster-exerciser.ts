@@ -66,6 +66,7 @@ async function count(key: string): Promise<void> {
       const value = JSON.stringify({ n, by } satisfies Counted);
       const done = at === 0 ? await store.create(key, value) : await store.update(key, value, at);
       if (done.ok) {
+        lost.clear(); // on what this try changed, none of them can any more
         at = done.value.modRevision;
         ackedOf.set(key, { n, revision: at });
         acked++;

@@ -3,7 +3,7 @@ import { pause } from "@calico/daemon";
 import { JetStreamApiError, type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { NodeConnectionOptions } from "@nats-io/transport-node";
-import { isLoginRefusal, isRefusal, reasonOf } from "../domain/nats-reason.ts";
+import { isRefusal, isTurnedAway, reasonOf } from "../domain/nats-reason.ts";
 import { withIdentity } from "./nats-identity.ts";
 import { connect } from "./nats-transport.ts";
 
@@ -90,8 +90,8 @@ export function openNats(options: NatsOptions): Nats {
     log.warn("nats not reachable, trying again", { server: last.getServer(), reason });
   };
 
-  // A refused login comes with each try.
-  const onError = (error: Error) => (isLoginRefusal(error) ? onFault(error) : log.warn("nats error", { error }));
+  // While there is no connection, a refused login comes with each try.
+  const onError = (error: Error) => (handle === undefined && isTurnedAway(error) ? onFault(error) : log.warn("nats error", { error }));
 
   const lostConnection = () => {
     if (handle === undefined) return;

@@ -3,15 +3,15 @@ function isCertificateRefusal(error: unknown): boolean {
   return error instanceof Error && /alert.*(certificate|unknown.?ca)|handshake failure/i.test(error.message);
 }
 
-/** A server's refusal of our login, at first or when its time is over. Source: nats-server's `-ERR` texts. */
-export function isLoginRefusal(error: unknown): boolean {
-  return error instanceof Error && LOGIN_REFUSAL.test(error.message);
+/** A server does not let this login in, at first or when its time is over, or nobody more. Source: nats-server's `-ERR` texts. */
+export function isTurnedAway(error: unknown): boolean {
+  return error instanceof Error && (LOGIN_REFUSAL.test(error.message) || /maximum .*connections exceeded/i.test(error.message));
 }
 
-const LOGIN_REFUSAL = /authorization violation|authentication (expired|revoked)/i;
+const LOGIN_REFUSAL = /authorization violation|authentication (expired|revoked|timeout)/i;
 
 export function isRefusal(error: unknown): boolean {
-  return isCertificateRefusal(error) || isLoginRefusal(error);
+  return isCertificateRefusal(error) || isTurnedAway(error);
 }
 
 /** Why a connection to NATS failed, and what to do about it where it is ours to do. */

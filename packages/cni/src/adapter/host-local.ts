@@ -1,81 +1,114 @@
-/** host-local's folder of one network: a file per address, named after it, with the container in its first line. Source: host-local backend/disk. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { lstatSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+/**
+ * host-local's folder of one network: a file per address, named after it, with the container in its first line, and a file `lock` that each of its
+ * calls opens and holds. Source: containernetworking plugins, host-local backend/disk.
+ *
+ * It is retired by one rename(2): a link that leads nowhere in the place of `lock` makes every later call fail, with all the address files still there.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { linkSync, lstatSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { parseIp } from "@calico/model";
-import { type HostLocal, MOVED_NETWORK } from "../service/host-local-move.ts";
+import { formatIp, parseIp } from "@calico/model";
+import { type HeldAddresses, type HostLocal, type HostLocalAddress, MOVED_NETWORK } from "../service/host-local-move.ts";
 
 const FOLDER = `/var/lib/cni/networks/${MOVED_NETWORK}`;
 const LOCK_WAIT_SEC = 60;
-const ROUNDS = 5;
-const RETIRED = `The addresses of this network are Calico's own IPAM's now: calico-ipam -upgrade moved them.
-While this file is here, host-local refuses the network. Remove it to give the network back to host-local.
-`;
+const NOWHERE = "/calico-ipam -upgrade/moved the addresses of this network; remove this link to give it back to host-local";
 
 export function openHostLocal(folder: string = FOLDER): HostLocal {
-  const aside = `${folder}.retired`;
   return {
-    async leave(move) {
-      let moved: Awaited<ReturnType<typeof move>> | undefined;
-      for (let round = 0; round < ROUNDS; round++) {
-        const isThere = isFolder(folder);
-        if (!isThere && !isFolder(aside)) return moved;
-        await using lock = isThere ? await lockFolder(folder) : undefined;
-        if (lock !== undefined) {
-          moved = await move({ list: () => addressesIn(folder), forget: (ip) => rmSync(join(folder, ip), { force: true }) });
-          if (isFolder(aside)) dropEmpty(aside);
-          renameSync(folder, aside);
-        }
-        if (!putFile(folder)) continue; // host-local was quicker
-        dropEmpty(aside);
-        return moved;
-      }
-      throw new Error(`host-local keeps giving addresses from ${folder}: take its configuration out of /etc/cni/net.d, and run this again`);
+    async open() {
+      const stat = lstatSync(folder, { throwIfNoEntry: false });
+      if (stat === undefined) return undefined;
+      if (!stat.isDirectory()) throw new Error(`${folder} is no folder: what host-local keeps there cannot be told`);
+      const own = await holdLock(folder); // host-local does not lock the folder itself: this keeps another -upgrade out
+      return heldIn(folder, own);
     },
   };
 }
 
-function isFolder(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function addressesIn(folder: string) {
-  const names = readdirSync(folder).filter((name) => parseIp(name).ok);
-  return names.map((ip) => ({ ip, containerId: readFileSync(join(folder, ip), "utf8").split("\n")[0]!.trim() }));
-}
-
-/** Only what is known to be host-local's goes; a folder with more in it stays. */
-function dropEmpty(aside: string): void {
-  for (const name of readdirSync(aside)) if (name === "lock" || name.startsWith("last_reserved_ip")) rmSync(join(aside, name));
-  if (readdirSync(aside).length === 0) rmdirSync(aside);
-  else renameSync(aside, `${aside}.${Date.now()}`);
-}
-
-/** A file where host-local would make its folder; false if it has made it again. */
-function putFile(folder: string): boolean {
-  try {
-    writeFileSync(folder, RETIRED, { flag: "wx", mode: 0o644 });
-    return true;
-  } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === "EEXIST" || (e as NodeJS.ErrnoException).code === "EISDIR") return false;
-    throw e;
-  }
-}
-
-/** host-local's own lock, by flock(1): neither Node nor a shared way of both runtimes has the system call. */
-async function lockFolder(folder: string): Promise<AsyncDisposable> {
-  const argv = ["--exclusive", "--timeout", String(LOCK_WAIT_SEC), join(folder, "lock"), "sh", "-c", "echo locked; exec cat"];
-  const child = spawn("flock", argv, { stdio: ["pipe", "pipe", "inherit"] });
-  const ended = once(child, "exit");
-  const begun = await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended]);
-  if (begun[0] !== "locked")
-    throw new Error(`host-local keeps its lock ${folder}/lock for more than ${LOCK_WAIT_SEC} s: end the call that hangs`);
+function heldIn(folder: string, own: HeldLock): HeldAddresses {
+  const names = new Map<string, string>();
   return {
+    list() {
+      const found = addressesIn(folder);
+      for (const { ip, name } of found) names.set(ip, name);
+      return found;
+    },
+    async retire(check) {
+      const [lock, waited] = [join(folder, "lock"), join(folder, ".lock.retired")];
+      if (!isRetired(lock)) {
+        await using held = await holdLock(lock);
+        await check();
+        held.assertHeld();
+        putLink(lock, waited);
+      }
+      if (lstatSync(waited, { throwIfNoEntry: false }) === undefined) return;
+      // Calls that had opened the lock before have their turn now; this one is the last.
+      await (await holdLock(waited))[Symbol.asyncDispose]();
+      rmSync(waited);
+    },
+    forget: (ip) => rmSync(join(folder, names.get(ip) ?? ip), { force: true }),
+    [Symbol.asyncDispose]: () => own[Symbol.asyncDispose](),
+  };
+}
+
+function addressesIn(folder: string): readonly (HostLocalAddress & { readonly name: string })[] {
+  return readdirSync(folder).flatMap((name) => {
+    const ip = parseIp(name);
+    if (!ip.ok) return [];
+    const path = join(folder, name);
+    return [
+      { ip: formatIp(ip.value), name, containerId: readFileSync(path, "utf8").split("\n")[0]!.trim(), givenMs: statSync(path).mtimeMs },
+    ];
+  });
+}
+
+function isRetired(lock: string): boolean {
+  return (lstatSync(lock, { throwIfNoEntry: false })?.isSymbolicLink() ?? false) && readlinkSync(lock) === NOWHERE;
+}
+
+/** In one step for host-local; the lock that it had stays known as `waited`. */
+function putLink(lock: string, waited: string): void {
+  const next = `${lock}.next`;
+  for (const left of [waited, next]) rmSync(left, { force: true });
+  linkSync(lock, waited);
+  symlinkSync(NOWHERE, next);
+  renameSync(next, lock);
+}
+
+interface HeldLock extends AsyncDisposable {
+  /** Throws if the lock was lost since. */
+  assertHeld(): void;
+}
+
+/** By flock(1): neither Node nor a way of both runtimes has the system call. */
+async function holdLock(path: string): Promise<HeldLock> {
+  const argv = ["--exclusive", "--timeout", String(LOCK_WAIT_SEC), path, "sh", "-c", "echo locked; exec cat"];
+  const child = spawn("flock", argv, { stdio: ["pipe", "pipe", "pipe"] });
+  const ended = endOf(child);
+  const begun = new Promise<undefined>((resolve) => createInterface({ input: child.stdout }).once("line", () => resolve(undefined)));
+  const why = await Promise.race([begun, ended]);
+  if (why !== undefined) throw new Error(`Cannot lock ${path}: ${why}`);
+  return {
+    assertHeld() {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`The lock ${path} was lost: what held it was ended`);
+    },
     async [Symbol.asyncDispose]() {
       child.stdin.end();
       await ended;
     },
   };
+}
+
+/** Why it ended, for people. Source: flock(1), exit status. */
+function endOf(child: ChildProcess): Promise<string> {
+  let said = "";
+  child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  return new Promise((resolve) => {
+    child.once("error", ({ message }) => resolve(`flock(1) of util-linux cannot be run (${message})`));
+    child.once("close", (code) =>
+      resolve(code === 1 ? `a call that has it does not end within ${LOCK_WAIT_SEC} s; end that` : said.trim()),
+    );
+  });
 }

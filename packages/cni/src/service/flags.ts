@@ -48,7 +48,7 @@ async function testDatastore(ports: Pick<Ports, "datastoreOf">, stdin: string): 
     await checkReady(ports.datastoreOf(targetOf(parseNetconf(stdin))));
     return { exit: 0 };
   } catch (e) {
-    const why = e instanceof CniFault ? [e.message, e.details].filter(Boolean).join(": ") : String(e instanceof Error ? e.message : e);
+    const why = whyOf(e);
     const fault = new CniFault("internal", "the datastore cannot be worked on", why);
     return { exit: 1, stdout: `${JSON.stringify(errorObject(fault, versionOfBroken(stdin) ?? OWN_VERSION))}\n` };
   }
@@ -58,15 +58,24 @@ async function upgrade(ports: FlagPorts, { env, hostLocal, podsOn }: FlagCall): 
   const says = (text: string) => `calico-ipam -upgrade: ${text}\n`;
   const node = env["KUBERNETES_NODE_NAME"];
   if (!node) return { exit: 1, stderr: says("KUBERNETES_NODE_NAME is not set, expected the node's name") };
+  let told = "";
+  const say = (what: string) => void (told += says(what));
   try {
-    const { ipam } = ports.datastoreOf(undefined);
-    const done = await moveFromHostLocal({ ipam, host: ports.kernel.host(), hostLocal, podsOn, nowMs: () => ports.clock.now() }, node);
-    if (done === undefined) return { exit: 0, stderr: says(`node ${node} has nothing of host-local, nothing to do`) };
-    return { exit: 0, stderr: [...done, `node ${node} has no addresses of host-local any more`].map(says).join("") };
+    const { clock, kernel } = ports;
+    const datastore = () => ports.datastoreOf(undefined);
+    const isMoved = await moveFromHostLocal({ datastore, host: kernel.host(), hostLocal, podsOn, nowMs: () => clock.now() }, { node, say });
+    say(
+      isMoved
+        ? `node ${node} has no addresses of host-local any more, and host-local refuses the network`
+        : `node ${node} has nothing of host-local, nothing to do`,
+    );
+    return { exit: 0, stderr: told };
   } catch (e) {
-    return {
-      exit: 1,
-      stderr: says(`${e instanceof Error ? e.message : String(e)} (addresses that were moved stay moved; host-local keeps the others)`),
-    };
+    return { exit: 1, stderr: told + says(whyOf(e)) };
   }
+}
+
+function whyOf(e: unknown): string {
+  if (e instanceof CniFault) return [e.message, e.details].filter(Boolean).join(": ");
+  return e instanceof Error ? e.message : String(e);
 }

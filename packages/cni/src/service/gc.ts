@@ -130,7 +130,10 @@ async function* collectEndpoints(ports: Ports, scope: Scope): AsyncGenerator<Out
   }
 }
 
-async function endpointsOn({ datastore, node }: Scope): Promise<readonly Endpoint[]> {
+export async function endpointsOn({
+  datastore,
+  node,
+}: Pick<Scope, "node"> & { readonly datastore: Pick<Datastore, "resources"> }): Promise<readonly Endpoint[]> {
   return (await datastore.resources.list("WorkloadEndpoint")).items.filter((e) => e.spec.node === node);
 }
 

@@ -2,8 +2,15 @@
 import { permissionsFor, type Principal, renderAuthorization, ROLES } from "@calico/bus";
 import { CliError } from "./cli-error.ts";
 
-/** `ROLE/NAME`, such as `node/node1`. */
-export function parsePrincipal(text: string): Principal {
+/** `ROLE/NAME` each, such as `node/node1`. */
+export function parsePrincipals(texts: readonly string[]): readonly Principal[] {
+  const principals = texts.map(parsePrincipal);
+  const twice = principals.find(({ node }, i) => principals.findIndex((other) => other.node === node) !== i);
+  if (twice !== undefined) throw new CliError(`'${twice.node}' is there twice: give each bearer a name of its own`);
+  return principals;
+}
+
+function parsePrincipal(text: string): Principal {
   const at = text.indexOf("/");
   const role = ROLES.find((known) => known === text.slice(0, Math.max(at, 0)));
   const node = text.slice(at + 1);
@@ -26,7 +33,7 @@ export function natsConf(principals: readonly Principal[]): string {
   if (twice !== undefined)
     throw new CliError(`'${twice.node}' and another name would have the same variable ${twice.password.env}: ask for them one at a time`);
   const head = [
-    "# nats-server takes each password from its environment, and does not start without it. A bcrypt hash goes there in double quotes:",
+    "# nats-server takes each password, or its bcrypt hash, from its environment, and does not start without it. Always in double quotes:",
     ...users.map(({ password }) => `#   ${password.env}='"$2a$…"'`),
   ];
   return `${head.join("\n")}\n${renderAuthorization(users)}`.trimEnd();

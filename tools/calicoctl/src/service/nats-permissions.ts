@@ -1,12 +1,12 @@
 /** `nats permissions`: needs neither datastore nor event log. */
 import type { Principal } from "@calico/bus";
-import { natsConf, natsObjects, nscCommands, parsePrincipal } from "../domain/nats-access.ts";
+import { natsConf, natsObjects, nscCommands, parsePrincipals } from "../domain/nats-access.ts";
 import type { Io } from "../ports.ts";
 
 export type NatsFormat = "conf" | "nsc" | "json" | "yaml";
 
 export async function natsPermissions(io: Io, o: { readonly bearers: readonly string[]; readonly format: NatsFormat }): Promise<void> {
-  io.print(await rendered(io, o.bearers.map(parsePrincipal), o.format));
+  io.print(await rendered(io, parsePrincipals(o.bearers), o.format));
 }
 
 async function rendered(io: Io, principals: readonly Principal[], format: NatsFormat): Promise<string> {
