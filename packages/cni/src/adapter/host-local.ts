@@ -5,7 +5,18 @@
  * It is retired by one rename(2): a link that leads nowhere in the place of `lock` makes every later call fail, with all the address files still there.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { linkSync, lstatSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { formatIp, parseIp } from "@calico/model";
@@ -13,14 +24,16 @@ import { type HeldAddresses, type HostLocal, type HostLocalAddress, MOVED_NETWOR
 
 const FOLDER = `/var/lib/cni/networks/${MOVED_NETWORK}`;
 const LOCK_WAIT_SEC = 60;
+/** A call that opened the lock before it was retired may take it yet, once for each family; it lasts milliseconds. Calico waits as long. */
+const SETTLE_MS = 5000;
 const NOWHERE = "/calico-ipam -upgrade/moved the addresses of this network; remove this link to give it back to host-local";
 
 export function openHostLocal(folder: string = FOLDER): HostLocal {
   return {
     async open() {
-      const stat = lstatSync(folder, { throwIfNoEntry: false });
-      if (stat === undefined) return undefined;
-      if (!stat.isDirectory()) throw new Error(`${folder} is no folder: what host-local keeps there cannot be told`);
+      // Where host-local was never called it must not begin.
+      if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) mkdirSync(folder, { recursive: true, mode: 0o755 });
+      if (!lstatSync(folder).isDirectory()) throw new Error(`${folder} is no folder: what host-local keeps there cannot be told`);
       const own = await holdLock(folder); // host-local does not lock the folder itself: this keeps another -upgrade out
       return heldIn(folder, own);
     },
@@ -44,7 +57,7 @@ function heldIn(folder: string, own: HeldLock): HeldAddresses {
         putLink(lock, waited);
       }
       if (lstatSync(waited, { throwIfNoEntry: false }) === undefined) return;
-      // Calls that had opened the lock before have their turn now; this one is the last.
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       await (await holdLock(waited))[Symbol.asyncDispose]();
       rmSync(waited);
     },
@@ -58,9 +71,9 @@ function addressesIn(folder: string): readonly (HostLocalAddress & { readonly na
     const ip = parseIp(name);
     if (!ip.ok) return [];
     const path = join(folder, name);
-    return [
-      { ip: formatIp(ip.value), name, containerId: readFileSync(path, "utf8").split("\n")[0]!.trim(), givenMs: statSync(path).mtimeMs },
-    ];
+    const stat = statSync(path);
+    if (!stat.isFile()) return [];
+    return [{ ip: formatIp(ip.value), name, containerId: readFileSync(path, "utf8").split("\n")[0]!.trim(), givenMs: stat.mtimeMs }];
   });
 }
 

@@ -114,11 +114,11 @@ export function podCidrs(json: unknown): readonly string[] {
   return spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : []);
 }
 
-/** A pod with its addresses, as the API server has it. */
+/** A pod with its addresses, as the API server has it. One that is over, or is being ended, may have its address no more. */
 export type PodOnNode = { readonly namespace: string; readonly name: string; readonly ips: readonly string[]; readonly isOver: boolean };
 
 const placedSchema = z.object({
-  metadata: z.object({ name: z.string(), namespace: z.string() }),
+  metadata: z.object({ name: z.string(), namespace: z.string(), deletionTimestamp: z.string().nullish() }),
   status: z
     .object({
       phase: z.string().optional(),
@@ -132,6 +132,6 @@ const placedSchema = z.object({
 export function podOnNode(json: unknown): PodOnNode | undefined {
   const { metadata, status } = placedSchema.parse(json);
   const ips = [status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)].flatMap((ip) => (ip ? [ip] : []));
-  const isOver = status?.phase === "Succeeded" || status?.phase === "Failed";
+  const isOver = metadata.deletionTimestamp != null || status?.phase === "Succeeded" || status?.phase === "Failed";
   return ips.length === 0 ? undefined : { namespace: metadata.namespace, name: metadata.name, ips: [...new Set(ips)], isOver };
 }

@@ -4,16 +4,15 @@ import { answerFlag } from "./flags.ts";
 import type { FlagCall } from "./flags.ts";
 import type { HostLocal } from "./host-local-move.ts";
 
-/** `[address, container]` each; undefined: no folder. */
-function hostLocalOf(held: readonly (readonly [string, string])[] | undefined): HostLocal {
+/** `[address, container]` each. */
+function hostLocalOf(held: readonly (readonly [string, string])[]): HostLocal {
   return {
-    open: async () =>
-      held && {
-        list: () => held.map(([ip, containerId]) => ({ ip, containerId, givenMs: 0 })),
-        retire: (check) => check(),
-        forget() {},
-        [Symbol.asyncDispose]: async () => {},
-      },
+    open: async () => ({
+      list: () => held.map(([ip, containerId]) => ({ ip, containerId, givenMs: 0 })),
+      retire: (check) => check(),
+      forget() {},
+      [Symbol.asyncDispose]: async () => {},
+    }),
   };
 }
 
@@ -22,7 +21,7 @@ const call: FlagCall = {
   flag: "-t",
   readStdin: async () => aNetconf(),
   env: { KUBERNETES_NODE_NAME: "node1" },
-  hostLocal: hostLocalOf(undefined),
+  hostLocal: hostLocalOf([]),
   podsOn: async () => [],
 };
 
@@ -35,7 +34,7 @@ test.for<{ name: string; call: Partial<FlagCall>; want: RegExp }>([
   {
     name: "-upgrade, nothing of host-local",
     call: { plugin: "calico-ipam", flag: "-upgrade" },
-    want: /^0 .*node1 has nothing of host-local/,
+    want: /^0 .*node1 has no addresses of host-local, and host-local refuses the network\n$/,
   },
   {
     name: "-upgrade, pods with addresses of host-local",
@@ -43,7 +42,7 @@ test.for<{ name: string; call: Partial<FlagCall>; want: RegExp }>([
       ...{ plugin: "calico-ipam", flag: "-upgrade", hostLocal: hostLocalOf([["192.200.0.2", "c2"]]) },
       podsOn: async () => [{ namespace: "default", name: "nginx", ips: ["192.200.0.2"], isOver: false }],
     },
-    want: /^0 calico-ipam -upgrade: moved 192.200.0.2 of default\/nginx\n.*node1 has no addresses of host-local any more, .*\n$/,
+    want: /^0 calico-ipam -upgrade: moved 192.200.0.2 of default\/nginx\n.*node1 has no addresses of host-local, .*\n$/,
   },
   {
     name: "-upgrade, the API server is away",

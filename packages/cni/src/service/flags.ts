@@ -63,12 +63,8 @@ async function upgrade(ports: FlagPorts, { env, hostLocal, podsOn }: FlagCall): 
   try {
     const { clock, kernel } = ports;
     const datastore = () => ports.datastoreOf(undefined);
-    const isMoved = await moveFromHostLocal({ datastore, host: kernel.host(), hostLocal, podsOn, nowMs: () => clock.now() }, { node, say });
-    say(
-      isMoved
-        ? `node ${node} has no addresses of host-local any more, and host-local refuses the network`
-        : `node ${node} has nothing of host-local, nothing to do`,
-    );
+    await moveFromHostLocal({ datastore, host: kernel.host(), hostLocal, podsOn, nowMs: () => clock.now() }, { node, say });
+    say(`node ${node} has no addresses of host-local, and host-local refuses the network`);
     return { exit: 0, stderr: told };
   } catch (e) {
     return { exit: 1, stderr: told + says(whyOf(e)) };

@@ -27,8 +27,8 @@ export type HostLocalAddress = { readonly ip: string; readonly containerId: stri
 
 /** What host-local keeps of that network on this node. */
 export interface HostLocal {
-  /** Undefined: nothing. Others that open it wait until this is disposed. */
-  open(): Promise<HeldAddresses | undefined>;
+  /** Others that open it wait until this is disposed. */
+  open(): Promise<HeldAddresses>;
 }
 
 export interface HeldAddresses extends AsyncDisposable {
@@ -56,14 +56,12 @@ type Found = { readonly address: HostLocalAddress; readonly fate: Fate };
 /** So long after host-local gave an address its pod may still be unknown to all. */
 const YOUNG_MS = 300_000;
 
-/** False: this node has nothing of host-local. Throws with what stands in the way; `say` is told what became of each address. */
+/** Throws with what stands in the way; `say` is told what became of each address. */
 export async function moveFromHostLocal(
   ports: MovePorts,
   o: { readonly node: string; readonly say: (what: string) => void },
-): Promise<boolean> {
+): Promise<void> {
   await using held = await ports.hostLocal.open();
-  if (held === undefined) return false;
-  await checkReady(ports.datastore());
   await held.retire(async () => {
     const problems = await checked(ports, await look(ports, held, o.node));
     if (problems.length > 0) throw new Error(`${problems.join("; ")} (nothing was changed: run this again)`);
@@ -80,37 +78,41 @@ export async function moveFromHostLocal(
     o.say(fate.is === "owned" ? `moved ${address.ip} of ${nameOf(fate.owner)}` : `gave up ${address.ip}: no pod, no endpoint and no route`);
   }
   if (problems.length > 0) throw new Error(`${problems.join("; ")} (host-local refuses the network; run this again)`);
-  return true;
 }
 
 const nameOf = ({ namespace, name }: Owner) => `${namespace}/${name}`;
 
-/** The endpoint that names the container is the best proof of whose an address is; a pod's status tells its address late. */
 async function look(ports: MovePorts, held: HeldAddresses, node: string): Promise<readonly Found[]> {
   const addresses = held.list();
   if (addresses.length === 0) return [];
-  const endpoints = new Map(
-    (await endpointsOn({ datastore: ports.datastore(), node })).map(({ spec, metadata }) => [spec.containerID, { spec, metadata }]),
-  );
+  await checkReady(ports.datastore());
+  const endpoints = await endpointsOn({ datastore: ports.datastore(), node });
   const pods = (await ports.podsOn(node)).filter(({ isOver }) => !isOver);
   const routed = new Set((await ports.host.routes({})).filter(({ dev }) => dev !== undefined).map(({ dst }) => dst));
   return addresses.map((address) => {
-    const { ip, containerId, givenMs } = address;
-    const endpoint = containerId === "" ? undefined : endpoints.get(containerId);
-    const pod = containerId === "" ? undefined : pods.find(({ ips }) => ips.some((text) => isSame(text, ip)));
-    const owner = endpoint?.spec.pod ? { namespace: endpoint.metadata.namespace ?? "", name: endpoint.spec.pod } : pod;
-    const ageSec = Math.round((ports.nowMs() - givenMs) / 1000);
-    const fate = (): Fate => {
-      if (owner !== undefined) return { is: "owned", owner };
-      const whose = containerId === "" ? "an unnamed container" : `container ${containerId}`;
-      if (routed.has(hostCidr(ip)))
-        return { is: "wait", why: `of ${whose} has a route on this node, and no endpoint or running pod is known with it` };
-      if (ageSec * 1000 < YOUNG_MS)
-        return { is: "wait", why: `was given to ${whose} only ${ageSec} s ago, and no pod is known with it yet` };
-      return { is: "free" };
+    const endpoint = endpoints.find(({ spec }) => spec.containerID === address.containerId);
+    const known = {
+      endpoint: endpoint?.spec.pod ? { namespace: endpoint.metadata.namespace ?? "", name: endpoint.spec.pod } : undefined,
+      pod: pods.find(({ ips }) => ips.some((text) => isSame(text, address.ip))),
+      isRouted: routed.has(hostCidr(address.ip)),
     };
-    return { address, fate: fate() };
+    return { address, fate: fateOf(address, { ...known, ageMs: ports.nowMs() - address.givenMs }) };
   });
+}
+
+type Known = { readonly endpoint: Owner | undefined; readonly pod: Owner | undefined; readonly isRouted: boolean; readonly ageMs: number };
+
+/** The endpoint that names the container is the best proof of whose an address is; a pod's status may tell of an address that it had before. */
+function fateOf({ containerId }: HostLocalAddress, { endpoint, pod, isRouted, ageMs }: Known): Fate {
+  if (containerId !== "" && endpoint !== undefined) return { is: "owned", owner: endpoint };
+  const whose = containerId === "" ? "an unnamed container" : `container ${containerId}`;
+  const isYoung = Math.abs(ageMs) < YOUNG_MS; // a time to come is of a clock that was wrong
+  if (isYoung)
+    return { is: "wait", why: `was given to ${whose} only ${Math.round(ageMs / 1000)} s ago, and no endpoint is known with it yet` };
+  if (containerId !== "" && pod !== undefined) return { is: "owned", owner: pod };
+  if (!isRouted && pod === undefined) return { is: "free" };
+  const sign = pod === undefined ? "has a route on this node, and no endpoint or running pod is known with it" : `is pod ${nameOf(pod)}'s`;
+  return { is: "wait", why: `of ${whose} ${sign}: end what has it, or remove host-local's file` };
 }
 
 function isSame(text: string, ip: string): boolean {
@@ -121,7 +123,9 @@ function isSame(text: string, ip: string): boolean {
 /** What would stand in the way of moving these, found without writing anything. */
 async function checked({ datastore }: MovePorts, found: readonly Found[]): Promise<readonly string[]> {
   const { resources, ipam } = datastore();
-  const pools = (await resources.list("IPPool")).items.filter(({ spec }) => spec.disabled !== true).map(({ spec }) => parseCidr(spec.cidr));
+  const pools = (await resources.list("IPPool")).items
+    .filter(({ spec }) => spec.disabled !== true && (spec.allowedUses ?? ["Workload"]).includes("Workload"))
+    .map(({ spec }) => parseCidr(spec.cidr));
   const problems: string[] = [];
   for (const { address, fate } of found) {
     if (fate.is === "wait") problems.push(`${address.ip} ${fate.why}`);
@@ -129,7 +133,7 @@ async function checked({ datastore }: MovePorts, found: readonly Found[]): Promi
     const ip = parseIp(address.ip);
     const isPooled = ip.ok && pools.some((cidr) => cidr.ok && cidrContains(cidr.value, ip.value));
     const owner = isPooled ? await ipam.ownerOf(address.ip) : undefined;
-    if (!isPooled) problems.push(`${address.ip} of ${nameOf(fate.owner)} is in no IPPool: make one that has the nodes' pod CIDRs`);
+    if (!isPooled) problems.push(`${address.ip} of ${nameOf(fate.owner)} is in no IPPool for pods: make one that has the nodes' pod CIDRs`);
     else if (owner?.ok && owner.value.handle !== ipamHandle(MOVED_NETWORK, address.containerId))
       problems.push(
         `${address.ip} of ${nameOf(fate.owner)} is already assigned, to ${owner.value.handle ?? "nobody known"}: see calicoctl ipam explain`,
