@@ -6,6 +6,7 @@ import process from "node:process";
 import {
   type DaemonOptions,
   daemonCommand,
+  endSoon,
   exitClean,
   makeLogger,
   makeMetrics,
@@ -65,6 +66,7 @@ app.defer(() => clearInterval(telling));
 logger.info("starting", { etcd: options.etcd, nats: options.nats, replicas: options.replicas });
 const log = makeNatsLog(nats, { replicas: options.replicas, signal, log: logger });
 const { observer } = health;
-await runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer, adopt: options.adopt });
+// Who stands for election waits for etcd, which may hang.
+await endSoon(runSyncer({ store, log, logger, id: `${options.node}/${process.pid}`, signal, observer, adopt: options.adopt }), signal);
 logger.info("stopped", { reason: String(signal.reason ?? "end") });
 await exitClean(app);

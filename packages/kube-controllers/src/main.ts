@@ -5,6 +5,7 @@
 import {
   daemonCommand,
   type DaemonOptions,
+  endSoon,
   exitClean,
   makeLogger,
   makeMetrics,
@@ -25,7 +26,6 @@ import { METRICS } from "./metrics.ts";
 import { DEFAULT_GRACE_MS, MACHINE_GRACE_MS, overdueMsOf } from "./domain/ipam-gc-ledger.ts";
 import { makeIpamGc } from "./service/ipam-gc.ts";
 import { makeIpamAudit } from "./service/ipam-audit.ts";
-import { endSoon } from "./service/end-soon.ts";
 import { openEvents } from "./service/ipam-gc-events.ts";
 import { makeLoadBalancer } from "./service/load-balancer.ts";
 import { makeWitness } from "./service/kube-witness.ts";
